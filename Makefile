@@ -1,0 +1,43 @@
+# make demo   the whole service on this machine, playing its story   (ONCE=1 ends after it; DATA=<folder>, PORT=<n>)
+# make test   every test, against an embedded PostgreSQL and Valkey
+PYTHON ?= python3
+DATA ?= .data
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check lock bench clean
+
+# The hashed locks are the only source of packages; uv itself comes from one, too.
+$(READY): requirements-dev.lock requirements-uv.lock
+	@rm -f $(READY)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@touch $(READY)
+
+# exec: the demo's parent is make itself, so that the end of one is seen by the other.
+demo: $(READY)
+	@exec $(BIN)/python -m service demo --data "$(DATA)" $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once) --stop-with-parent
+
+test: $(READY)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@! grep -nE '://' requirements*.lock
+
+bench: $(READY)
+	@$(BIN)/python -m bench $(ARGS)
+
+# Locks carry hashes and no registry address (`--no-emit-index-url` is uv's default; `make check` looks for ://).
+lock:
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --extra dev --generate-hashes --no-header --no-annotate -o requirements-dev.lock
+	grep -A 40 '^uv==' requirements-dev.lock | awk 'NR==1 || /^ /{print; next} {exit}' > requirements-uv.lock
+
+clean:
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis
