@@ -1,0 +1,1 @@
+"""Channels: messages, attempts and receipts, the texts people read, and the gateways that carry them."""
