@@ -1,0 +1,1 @@
+"""The servers and the counterparts that a demo or a test needs and production gets from elsewhere."""
