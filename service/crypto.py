@@ -1,0 +1,97 @@
+"""Blind indexes and sealed values: what lets us look up and resend a code that the database cannot read.
+
+An index is HMAC-SHA256(key, purpose ‖ NUL ‖ text): equal texts give equal indexes, and without the key nothing can be
+tried out against it. A sealed value is `key id length ‖ key id ‖ nonce ‖ AES-256-GCM ciphertext`, bound to a context
+(the row it belongs to) so that it cannot be moved to another row unnoticed. Keys live in the settings, never in the
+database; every key has an id, the first of a ring writes and all of them read, which is what rotation needs.
+NIST SP 800-38D allows 2³² random nonces a key: rotate long before.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from service.settings import Keyring
+
+NONCE_BYTES = 12
+
+
+class SealBroken(Exception):
+    """A sealed value was altered, moved to another row, or its key is not in the ring."""
+
+
+class BlindIndex:
+    """Keyed look-up values for codes and contacts. `purpose` keeps equal texts of different kinds apart."""
+
+    def __init__(self, keys: Keyring) -> None:
+        self._keys = keys
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that writes."""
+        return self._keys[0][0]
+
+    def current(self, purpose: str, text: str) -> bytes:
+        """The 32-byte index under the newest key: what is written."""
+        return self._digest(self._keys[0][1], purpose, text)
+
+    def previous(self, purpose: str, text: str) -> bytes | None:
+        """The index under the key before it, while a rotation is under way: what may still be found."""
+        return self._digest(self._keys[1][1], purpose, text) if len(self._keys) > 1 else None
+
+    def matches(self, index: bytes, purpose: str, text: str) -> bool:
+        """True when `index` was made from this text under any key of the ring."""
+        return any(hmac.compare_digest(index, self._digest(key, purpose, text)) for _, key in self._keys)
+
+    @staticmethod
+    def _digest(key: bytes, purpose: str, text: str) -> bytes:
+        return hmac.digest(key, f"{purpose}\0{text}".encode(), "sha256")
+
+
+class Sealer:
+    """AES-256-GCM with key ids."""
+
+    def __init__(self, keys: Keyring) -> None:
+        self._current_id = keys[0][0]
+        self._prefix = len(self._current_id).to_bytes(1, "big") + self._current_id.encode()
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys}
+        self._current = self._ciphers[self._current_id]
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that writes."""
+        return self._current_id
+
+    def seal(self, text: str, context: bytes) -> bytes:
+        """Encrypt under the newest key. `context` is not stored; the same must be given to open it."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return self._prefix + nonce + self._current.encrypt(nonce, text.encode(), context)
+
+    def open(self, sealed: bytes, context: bytes) -> str:
+        """Decrypt what any key of the ring has sealed. Raises SealBroken."""
+        end = 1 + sealed[0] if sealed else 0
+        cipher = self._ciphers.get(sealed[1:end].decode("ascii", "replace"))
+        if cipher is None:
+            raise SealBroken
+        nonce, ciphertext = sealed[end : end + NONCE_BYTES], sealed[end + NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, ciphertext, context).decode()
+        except (InvalidTag, ValueError):
+            raise SealBroken from None
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Both kinds of keys, as every operation that touches codes or contacts takes them."""
+
+    sealer: Sealer
+    index: BlindIndex
+
+    @classmethod
+    def from_keyrings(cls, *, encryption: Keyring, index: Keyring) -> Keys:
+        return cls(sealer=Sealer(encryption), index=BlindIndex(index))

@@ -1,0 +1,310 @@
+-- Charging a voucher. Each public function is one autocommit call under READ COMMITTED: one round trip, one commit.
+-- Outcomes are returned, never raised, so that many calls can share one transaction (debit_many) without one
+-- refusal undoing the others. What the steps guard against is told in docs/reliability.md.
+
+-- The one place that decides whether a voucher may be charged. NULL: it may. The order of the tests is the order of
+-- precedence and is mirrored by Refusal in service/debits/model.py; weekly caps, holds, tariffs and possible
+-- duplicates get their places here as they come.
+CREATE FUNCTION debit_refusal(v vouchers, p_amount bigint, p_service_date date, p_today date) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN v.state = 'closed' THEN 'voucher_closed'
+        WHEN v.state = 'suspended' THEN 'voucher_suspended'
+        WHEN v.state = 'cancelled' AND p_service_date >= v.cancelled_from THEN 'voucher_cancelled'
+        WHEN p_service_date > p_today THEN 'service_date_in_future'
+        WHEN p_service_date < v.valid_from THEN 'voucher_not_yet_valid'
+        WHEN p_service_date > v.valid_to THEN 'voucher_expired'
+        WHEN p_today > LEAST(v.valid_to, v.cancelled_from) + 30 THEN 'late_entry_closed'
+        WHEN p_amount % v.step <> 0 THEN 'amount_not_in_steps'
+        WHEN p_amount > v.available THEN 'insufficient_value'
+    END
+$$;
+
+-- What a refusal tells besides its code. Only ever shown to a provider who is approved for the voucher.
+CREATE FUNCTION refusal_details(v vouchers, p_amount bigint, p_service_date date) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_build_object(
+        'available', v.available, 'requested', p_amount, 'unit', v.unit, 'step', v.step,
+        'valid_from', v.valid_from, 'valid_to', v.valid_to, 'cancelled_from', v.cancelled_from,
+        'service_date', p_service_date)
+$$;
+
+CREATE FUNCTION helsinki_today() RETURNS date
+LANGUAGE sql STABLE AS $$ SELECT (now() AT TIME ZONE 'Europe/Helsinki')::date $$;
+
+CREATE FUNCTION provider_is_approved(p_provider uuid, p_organiser uuid, p_programme text, p_on date) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM approvals a
+        WHERE a.provider_id = p_provider AND a.programme = p_programme
+          AND p_on >= a.valid_from AND (a.valid_to IS NULL OR p_on <= a.valid_to)
+          AND (a.organiser_id = p_organiser
+               OR a.region_id = (SELECT o.region_id FROM organisers o WHERE o.organiser_id = p_organiser)))
+$$;
+
+-- Finds what a code pays from, for a provider, or says why there is nothing for them: 'credential_blocked',
+-- 'code_superseded', or 'code_unknown' for everything that is not this provider's business: an unknown code, another
+-- organiser's or programme's, one replaced more than 30 days ago: the same answer, counted as a miss.
+-- 5 misses an hour or 20 a day stop the credential.
+CREATE FUNCTION find_code(
+    p_provider uuid, p_credential uuid, p_index bytea, p_previous_index bytea, p_service_date date,
+    OUT outcome text, OUT details jsonb, OUT organiser_id uuid, OUT voucher_id uuid, OUT code_id uuid
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_until timestamptz;
+    v_superseded_at timestamptz;
+    v_live_code uuid;
+    v_programme text;
+    v_hour bigint;
+    v_day bigint;
+BEGIN
+    SELECT b.blocked_until INTO v_until FROM credential_blocks b WHERE b.credential_id = p_credential AND b.blocked_until > now();
+    IF FOUND THEN
+        outcome := 'credential_blocked';
+        details := jsonb_build_object('retry_at', to_char(v_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        RETURN;
+    END IF;
+
+    SELECT c.organiser_id, c.voucher_id, c.code_id INTO organiser_id, voucher_id, code_id
+    FROM voucher_codes c WHERE c.code_index = p_index;
+    IF NOT FOUND AND p_previous_index IS NOT NULL THEN
+        SELECT c.organiser_id, c.voucher_id, c.code_id INTO organiser_id, voucher_id, code_id
+        FROM voucher_codes c WHERE c.code_index = p_previous_index;
+    END IF;
+
+    IF voucher_id IS NOT NULL THEN
+        SELECT v.programme, v.code_id INTO v_programme, v_live_code
+        FROM vouchers v WHERE v.organiser_id = find_code.organiser_id AND v.voucher_id = find_code.voucher_id;
+        IF provider_is_approved(p_provider, organiser_id, v_programme, p_service_date) THEN
+            IF v_live_code = code_id THEN
+                outcome := 'ok';
+                RETURN;
+            END IF;
+            SELECT c.superseded_at INTO v_superseded_at
+            FROM codes c WHERE c.organiser_id = find_code.organiser_id AND c.code_id = find_code.code_id;
+            IF v_superseded_at > now() - interval '30 days' THEN
+                outcome := 'code_superseded';
+                details := '{}';
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
+
+    outcome := 'code_unknown';
+    details := '{}';
+    organiser_id := NULL; voucher_id := NULL; code_id := NULL;
+    INSERT INTO code_misses (credential_id, provider_id, missed_at) VALUES (p_credential, p_provider, clock_timestamp());
+    SELECT count(*) FILTER (WHERE m.missed_at > now() - interval '1 hour'), count(*) INTO v_hour, v_day
+    FROM code_misses m WHERE m.credential_id = p_credential AND m.missed_at > now() - interval '1 day';
+    IF v_day >= 20 OR v_hour >= 5 THEN
+        INSERT INTO credential_blocks (credential_id, blocked_until)
+        VALUES (p_credential, now() + CASE WHEN v_day >= 20 THEN interval '1 day' ELSE interval '1 hour' END)
+        ON CONFLICT (credential_id) DO UPDATE SET blocked_until = GREATEST(credential_blocks.blocked_until, excluded.blocked_until);
+    END IF;
+END $$;
+
+-- The answer that an earlier request with this key got. The replay writes, so that its own commit waits for a
+-- synchronous standby: an answer that only the primary knows is not an answer.
+CREATE FUNCTION replay_request(
+    p_owner uuid, p_key text, p_fingerprint bytea, p_previous_fingerprint bytea, p_language text,
+    OUT outcome text, OUT answer text, OUT language text
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE v_fingerprint bytea;
+BEGIN
+    UPDATE requests r SET replays = r.replays + 1 WHERE r.owner_id = p_owner AND r.idempotency_key = p_key
+    RETURNING r.fingerprint, r.outcome, r.answer, r.language INTO v_fingerprint, outcome, answer, language;
+    IF v_fingerprint <> p_fingerprint AND v_fingerprint IS DISTINCT FROM p_previous_fingerprint THEN
+        outcome := 'idempotency_key_reused';
+        answer := '{}';
+        language := p_language;
+    END IF;
+END $$;
+
+-- Charge one visit. Exactly one effect for a (provider, key), for ever; a replay gets the first answer.
+-- outcome 'ok': answer is the body of the 201; anything else: the code of the refusal, answer is its details.
+-- Steps: 1 claim the key (a rival with the same key waits here) 2 or replay it 3 find the code 4 charge the newest
+-- version of the voucher, guarded 5 write the entry, and the outcome, refusals too.
+CREATE FUNCTION debit(
+    p_provider uuid, p_credential uuid, p_key text, p_fingerprint bytea, p_previous_fingerprint bytea,
+    p_index bytea, p_previous_index bytea, p_entry uuid, p_amount bigint, p_service_date date, p_reference text,
+    p_language text,
+    OUT outcome text, OUT answer text, OUT replayed boolean, OUT language text
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_found record;
+    v_voucher vouchers;
+    v_today date := helsinki_today();
+    v_service_date date := COALESCE(p_service_date, v_today);
+    v_decision record;
+BEGIN
+    replayed := false;
+    language := p_language;
+    INSERT INTO requests (owner_id, idempotency_key, fingerprint, language)
+    VALUES (p_provider, p_key, p_fingerprint, p_language) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT r.outcome, r.answer, r.language INTO outcome, answer, language
+        FROM replay_request(p_provider, p_key, p_fingerprint, p_previous_fingerprint, p_language) r;
+        replayed := outcome <> 'idempotency_key_reused';
+        RETURN;
+    END IF;
+
+    SELECT * INTO v_found FROM find_code(p_provider, p_credential, p_index, p_previous_index, v_service_date);
+    outcome := v_found.outcome;
+    answer := v_found.details::text;
+    IF outcome = 'credential_blocked' THEN
+        -- Not a verdict about this request: it may be repeated with the same key when the block is over.
+        DELETE FROM requests r WHERE r.owner_id = p_provider AND r.idempotency_key = p_key;
+        RETURN;
+    END IF;
+
+    IF outcome = 'ok' THEN
+        LOOP
+            -- After a lock wait the guard is evaluated again, on the newest version of the row. The code is part of
+            -- the guard: it may have been replaced since it was found.
+            UPDATE vouchers v SET available = v.available - p_amount, debited = v.debited + p_amount
+            WHERE v.organiser_id = v_found.organiser_id AND v.voucher_id = v_found.voucher_id
+              AND v.code_id = v_found.code_id AND debit_refusal(v, p_amount, v_service_date, v_today) IS NULL
+            RETURNING v.* INTO v_voucher;
+            EXIT WHEN FOUND;
+            SELECT v.* INTO v_voucher FROM vouchers v
+            WHERE v.organiser_id = v_found.organiser_id AND v.voucher_id = v_found.voucher_id;
+            outcome := CASE WHEN v_voucher.code_id <> v_found.code_id THEN 'code_superseded'
+                            ELSE debit_refusal(v_voucher, p_amount, v_service_date, v_today) END;
+            EXIT WHEN outcome IS NOT NULL;  -- NULL: it changed between the two statements, for the better
+        END LOOP;
+        IF outcome IS NULL THEN outcome := 'ok'; END IF;
+    END IF;
+
+    IF outcome = 'ok' THEN
+        INSERT INTO entries (organiser_id, entry_id, voucher_id, code_id, provider_id, credential_id, kind, amount, service_date, reference)
+        VALUES (v_found.organiser_id, p_entry, v_found.voucher_id, v_found.code_id, p_provider, p_credential, 'debit', p_amount, v_service_date, p_reference);
+        SELECT d.decision_ref, d.status, o.slug INTO v_decision
+        FROM decisions d JOIN organisers o ON o.organiser_id = d.organiser_id
+        WHERE d.organiser_id = v_found.organiser_id AND d.decision_id = v_voucher.decision_id;
+        answer := json_build_object(
+            'debit_id', p_entry, 'voucher_id', v_voucher.voucher_id, 'organiser', v_decision.slug,
+            'programme', v_voucher.programme, 'amount', p_amount, 'unit', v_voucher.unit, 'service_date', v_service_date,
+            'entered_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'reference', p_reference,
+            'available', v_voucher.available, 'valid_to', v_voucher.valid_to,
+            'decision_ref', v_decision.decision_ref, 'decision_status', v_decision.status)::text;
+    ELSIF v_voucher.voucher_id IS NOT NULL THEN
+        answer := refusal_details(v_voucher, p_amount, v_service_date)::text;
+    END IF;
+    UPDATE requests r SET outcome = debit.outcome, answer = debit.answer
+    WHERE r.owner_id = p_provider AND r.idempotency_key = p_key;
+END $$;
+
+-- Many charges in one transaction: what arrives while a commit is under way shares the next one. Rows are taken in
+-- the order of their codes, so that two such calls never wait for each other in a circle.
+CREATE FUNCTION debit_many(
+    p_providers uuid[], p_credentials uuid[], p_keys text[], p_fingerprints bytea[], p_previous_fingerprints bytea[],
+    p_indexes bytea[], p_previous_indexes bytea[], p_entries uuid[], p_amounts bigint[], p_service_dates date[],
+    p_references text[], p_languages text[]
+) RETURNS TABLE (place bigint, outcome text, answer text, replayed boolean, language text)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE r record;
+BEGIN
+    FOR r IN
+        SELECT * FROM unnest(p_providers, p_credentials, p_keys, p_fingerprints, p_previous_fingerprints, p_indexes,
+                             p_previous_indexes, p_entries, p_amounts, p_service_dates, p_references, p_languages)
+            WITH ORDINALITY AS t (provider, credential, key, fingerprint, previous_fingerprint, index, previous_index,
+                                  entry, amount, service_date, reference, language, place)
+        ORDER BY t.index, t.provider, t.key
+    LOOP
+        RETURN QUERY SELECT r.place, d.outcome, d.answer, d.replayed, d.language
+        FROM debit(r.provider, r.credential, r.key, r.fingerprint, r.previous_fingerprint, r.index, r.previous_index,
+                   r.entry, r.amount, r.service_date, r.reference, r.language) d;
+    END LOOP;
+END $$;
+
+-- Undo a debit that is not settled, with an entry of the opposite sign. Value goes back to where it can be used: to
+-- the family while the voucher lives, to the budget's side when it has ended.
+CREATE FUNCTION reverse_debit(
+    p_provider uuid, p_credential uuid, p_key text, p_fingerprint bytea, p_previous_fingerprint bytea,
+    p_entry uuid, p_debit uuid, p_reason text, p_language text,
+    OUT outcome text, OUT answer text, OUT replayed boolean, OUT language text
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_debit entries;
+    v_voucher vouchers;
+BEGIN
+    replayed := false;
+    language := p_language;
+    INSERT INTO requests (owner_id, idempotency_key, fingerprint, language)
+    VALUES (p_provider, p_key, p_fingerprint, p_language) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        SELECT r.outcome, r.answer, r.language INTO outcome, answer, language
+        FROM replay_request(p_provider, p_key, p_fingerprint, p_previous_fingerprint, p_language) r;
+        replayed := outcome <> 'idempotency_key_reused';
+        RETURN;
+    END IF;
+
+    answer := '{}';
+    SELECT e.* INTO v_debit FROM entries e WHERE e.provider_id = p_provider AND e.entry_id = p_debit AND e.kind = 'debit';
+    IF NOT FOUND THEN
+        outcome := 'debit_not_found';
+    ELSE
+        -- The voucher's row is the lock of everything about it; refunds take it as charges do.
+        PERFORM FROM vouchers v WHERE v.organiser_id = v_debit.organiser_id AND v.voucher_id = v_debit.voucher_id FOR NO KEY UPDATE;
+        IF EXISTS (SELECT FROM entries e WHERE e.organiser_id = v_debit.organiser_id AND e.reverses = v_debit.entry_id) THEN
+            outcome := 'already_reversed';
+        ELSE
+            outcome := 'ok';
+            UPDATE vouchers v SET
+                debited = v.debited - v_debit.amount,
+                available = v.available + CASE WHEN v.state NOT IN ('expired', 'closed') THEN v_debit.amount ELSE 0 END,
+                expired = v.expired + CASE WHEN v.state IN ('expired', 'closed') AND v.cancelled_from IS NULL THEN v_debit.amount ELSE 0 END,
+                cancelled = v.cancelled + CASE WHEN v.state IN ('expired', 'closed') AND v.cancelled_from IS NOT NULL THEN v_debit.amount ELSE 0 END
+            WHERE v.organiser_id = v_debit.organiser_id AND v.voucher_id = v_debit.voucher_id
+            RETURNING v.* INTO v_voucher;
+            INSERT INTO entries (organiser_id, entry_id, voucher_id, code_id, provider_id, credential_id, kind, amount, service_date, reason, reverses)
+            VALUES (v_debit.organiser_id, p_entry, v_debit.voucher_id, v_debit.code_id, p_provider, p_credential, 'reversal', -v_debit.amount, v_debit.service_date, p_reason, v_debit.entry_id);
+            answer := json_build_object(
+                'reversal_id', p_entry, 'debit_id', v_debit.entry_id, 'voucher_id', v_debit.voucher_id,
+                'amount', v_debit.amount, 'unit', v_voucher.unit,
+                'entered_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                'available', v_voucher.available)::text;
+        END IF;
+    END IF;
+    UPDATE requests r SET outcome = reverse_debit.outcome, answer = reverse_debit.answer
+    WHERE r.owner_id = p_provider AND r.idempotency_key = p_key;
+END $$;
+
+-- What a code is good for, by the same rules as a debit. A promise of nothing: only a debit or a hold is.
+CREATE FUNCTION validate_code(
+    p_provider uuid, p_credential uuid, p_index bytea, p_previous_index bytea, p_amount bigint, p_service_date date,
+    OUT outcome text, OUT details jsonb
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_found record;
+    v_voucher vouchers;
+    v_today date := helsinki_today();
+    v_service_date date := COALESCE(p_service_date, v_today);
+    v_refusal text;
+BEGIN
+    SELECT * INTO v_found FROM find_code(p_provider, p_credential, p_index, p_previous_index, v_service_date);
+    outcome := v_found.outcome;
+    details := v_found.details;
+    IF outcome <> 'ok' THEN RETURN; END IF;
+    SELECT v.* INTO v_voucher FROM vouchers v
+    WHERE v.organiser_id = v_found.organiser_id AND v.voucher_id = v_found.voucher_id;
+    -- Without an amount the question is whether the smallest one would do.
+    v_refusal := debit_refusal(v_voucher, COALESCE(p_amount, v_voucher.step), v_service_date, v_today);
+    SELECT jsonb_build_object(
+        'voucher_id', v_voucher.voucher_id, 'organiser', o.slug, 'organiser_name', o.name,
+        'programme', v_voucher.programme, 'programme_names', p.names, 'unit', v_voucher.unit, 'step', v_voucher.step,
+        'unit_value_cents', p.unit_value_cents, 'available', v_voucher.available, 'granted', v_voucher.granted,
+        'weekly_visits', v_voucher.weekly_visits, 'weekly_minutes', v_voucher.weekly_minutes,
+        'valid_from', v_voucher.valid_from, 'valid_to', v_voucher.valid_to,
+        'initials', b.initials, 'municipality', b.municipality,
+        'decision_ref', d.decision_ref, 'decision_status', d.status,
+        'refusal', v_refusal,
+        'refusal_details', CASE WHEN v_refusal IS NOT NULL
+            THEN refusal_details(v_voucher, COALESCE(p_amount, v_voucher.step), v_service_date) END)
+    INTO details
+    FROM decisions d
+    JOIN organisers o ON o.organiser_id = d.organiser_id
+    JOIN programmes p ON p.organiser_id = d.organiser_id AND p.programme = d.programme
+    LEFT JOIN beneficiaries b ON b.organiser_id = d.organiser_id AND b.voucher_id = v_voucher.voucher_id
+    WHERE d.organiser_id = v_voucher.organiser_id AND d.decision_id = v_voucher.decision_id;
+END $$;

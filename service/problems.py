@@ -1,0 +1,71 @@
+"""What people read when something is refused: a sentence and a next step for each error code, in fi, sv and en.
+
+The sentences are data, in `templates/problems/<language>.toml`; a test holds that every error class has its entry in
+every language, with placeholders that its details fill.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from string import Formatter
+
+from service.errors import Detail
+
+LANGUAGES = ("fi", "sv", "en")
+FOLDER = Path(__file__).parent.parent / "templates" / "problems"
+
+
+@dataclass(frozen=True)
+class Problem:
+    detail: str
+    next_step: str
+
+
+class _Lenient(Formatter):
+    """A detail that is missing shows as '…': a sentence with a gap beats an error about an error."""
+
+    def get_value(self, key: int | str, args: object, kwargs: Mapping[str, object]) -> object:
+        value = kwargs.get(str(key))
+        return "…" if value is None else value
+
+
+@cache
+def catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
+    """All sentences of one language, as in its file."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
+
+
+def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
+    """The sentence and the next step for an error code. KeyError when the code has none: a test prevents that."""
+    entry = catalogue(language if language in LANGUAGES else "en")[code]
+    fill = _Lenient()
+    return Problem(
+        detail=fill.vformat(entry["detail"], (), details),
+        next_step=fill.vformat(entry["next_step"], (), details),
+    )
+
+
+def choose_language(accept_language: str | None, *, default: str = "fi") -> str:
+    """The served language that the header asks for most (RFC 9110 §12.5.4); the default when none or nonsense."""
+    best, best_weight = default, 0.0
+    for part in (accept_language or "").split(",")[:20]:
+        tag, _, parameters = part.strip().partition(";")
+        language = tag.strip().lower().partition("-")[0]
+        weight = _weight(parameters)
+        if language in LANGUAGES and weight > best_weight:
+            best, best_weight = language, weight
+    return best
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name != "q":
+        return 1.0
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,101 @@
+"""The only reader of the environment. Frozen; no secret has a default; a missing one is named, not guessed.
+
+Key rings are written `id:base64[,id:base64]`, newest first: the first key writes, all of them read. Make a set with
+`python -m service secrets`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Keyring = tuple[tuple[str, bytes], ...]
+
+KEY_BYTES = 32
+
+
+class MissingSettings(Exception):
+    """The environment lacks something that the process cannot start without; the text names each variable."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="", env_ignore_empty=True)
+
+    # What the process stands on
+    database_url: SecretStr
+    redis_url: SecretStr
+    public_url: str = Field(pattern=r"^https?://[^/?#]+$")  # as the outside world and the gateways see us
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database_connections: int = Field(default=10, ge=2, le=100)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+
+    # Keys that live outside the database
+    encryption_keys: Annotated[Keyring, NoDecode] = Field(min_length=1, repr=False)
+    index_keys: Annotated[Keyring, NoDecode] = Field(min_length=1, max_length=2, repr=False)
+    code_digits: int = Field(default=12, ge=12, le=16)
+
+    # Gateways. `twilio_base_url` points at the sandbox in the demo; the client is the same.
+    twilio_account_sid: str
+    twilio_auth_token: SecretStr
+    twilio_sender: str  # a number, an alphanumeric sender id, or a MessagingServiceSid (MG…)
+    twilio_base_url: str = "https://api.twilio.com"
+    sms_countries: tuple[str, ...] = ("FI",)
+    smtp_host: str
+    smtp_port: int = 587
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca_file: str | None = None  # trust this authority's certificate too
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    email_sender: str  # e.g. "Seteli <seteli@county.example>"
+    gateway_timeout_s: float = Field(default=10, gt=0, le=25)
+
+    # Delivery: how long we wait before we look (facts: Unknown is reconciled, never blindly resent)
+    lease_s: float = Field(default=40, gt=0)  # must exceed gateway_timeout_s: an expired lease means Unknown
+    unknown_wait_s: float = Field(default=120, gt=0)
+    lookup_interval_s: float = Field(default=30, gt=0)
+    poll_interval_s: float = Field(default=1, gt=0)
+    concurrent_sends: int = Field(default=120, ge=1)
+    resends_per_day: int = Field(default=5, ge=1)
+
+    @field_validator("encryption_keys", "index_keys", mode="before")
+    @classmethod
+    def _parse_keyring(cls, value: object) -> object:
+        return parse_keyring(value) if isinstance(value, str) else value
+
+
+def parse_keyring(text: str) -> Keyring:
+    """`id:base64,id:base64` → ((id, 32 bytes), …). Raises ValueError that never repeats the key itself."""
+    ring: list[tuple[str, bytes]] = []
+    for part in text.split(","):
+        key_id, separator, encoded = part.strip().partition(":")
+        if not separator or not (1 <= len(key_id) <= 16) or not key_id.isalnum() or not key_id.isascii():
+            raise ValueError("each key is written id:base64, the id 1–16 letters or digits")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raise ValueError(f"key {key_id} is not base64") from None
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"key {key_id} has {len(key)} bytes; {KEY_BYTES} are needed")
+        ring.append((key_id, key))
+    if len({key_id for key_id, _ in ring}) != len(ring):
+        raise ValueError("two keys have the same id")
+    return tuple(ring)
+
+
+def load_settings() -> Settings:
+    """Read the environment, or raise MissingSettings naming every variable that is missing or malformed."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = sorted(
+            f"  {'.'.join(str(part) for part in problem['loc']).upper()}: "
+            f"{'is not set' if problem['type'] == 'missing' else problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise MissingSettings("\n".join(["These settings must be put right:", *lines])) from None
