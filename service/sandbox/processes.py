@@ -1,8 +1,9 @@
 """Child processes that end with their parent, and data folders that belong to one session at a time.
 
-Owns how the embedded servers and the demo's own processes are spawned, stopped and, if a crash left one behind,
-found again. Knows nothing about what the processes do. Linux and macOS; macOS has no way to tie a child to its
-parent, so there a server left by `kill -9` lives until the next start over the same folder stops it.
+Owns how the embedded servers and the demo's own processes are spawned, stopped and, if a crash left one
+behind, found again. Knows nothing about what the processes do. Linux and macOS; macOS has no way to tie a
+child to its parent, so there a server left by `kill -9` lives until the next start over the same folder
+stops it.
 """
 
 from __future__ import annotations
@@ -42,17 +43,26 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start `command` so that it gets `death_signal` when this process ends, however it ends.
 
-    It gets a session of its own: Ctrl-C at the terminal reaches only the parent, which stops its children in order.
-    Output and errors go to `log`, or where ours go. The first word of the command is a path or is looked up in PATH.
-    Raises FileNotFoundError for an unknown command and RuntimeError outside the main thread: the kernel sends the
-    signal when the *thread* that spawned the child ends, so a child of a pool's thread would die in mid-work.
+    It gets a session of its own: Ctrl-C at the terminal reaches only the parent, which stops its children
+    in order. Output and errors go to `log`, or where ours go. The first word of the command is a path or is
+    looked up in PATH. Raises FileNotFoundError for an unknown command and RuntimeError outside the main
+    thread: the kernel sends the signal when the *thread* that spawned the child ends, so a child of a
+    pool's thread would die in mid-work.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("spawn from the main thread: a child dies with the thread that started it")
     program = shutil.which(command[0])
     if program is None:
         raise FileNotFoundError(f"no such program: {command[0]}")
-    launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(death_signal)), identity]
+    launcher = [
+        sys.executable,
+        "-I",
+        "-S",
+        launch.__file__,
+        str(os.getpid()),
+        str(int(death_signal)),
+        identity,
+    ]
     return subprocess.Popen(
         [*launcher, program, *map(str, command[1:])],
         env=None if env is None else dict(env),
@@ -85,7 +95,9 @@ def stop(
 
 
 def free_port() -> int:
-    """A TCP port that nothing on 127.0.0.1 listens on now; someone may take it before you do: then try again."""
+    """A TCP port that nothing on 127.0.0.1 listens on now; someone may take it before you do: then try
+    again.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -95,8 +107,9 @@ def free_port() -> int:
 def unprivileged_identity(program: Path, folder: Path) -> str:
     """As whom to run a program that refuses to run as root, so that it can use `folder`.
 
-    Not root: as we are. Root: as the owner of the folder if that is someone else, or in a user namespace, or where
-    those are refused (some containers) as `nobody`, who then becomes the folder's owner. Raises ServerStartError.
+    Not root: as we are. Root: as the owner of the folder if that is someone else, or in a user namespace,
+    or where those are refused (some containers) as `nobody`, who then becomes the folder's owner. Raises
+    ServerStartError.
     """
     if os.geteuid() != 0:
         return SAME_USER
@@ -109,9 +122,9 @@ def unprivileged_identity(program: Path, folder: Path) -> str:
     identity = f"{owner.st_uid}:{owner.st_gid}"
     if not _is_usable(program, folder, identity):
         raise ServerStartError(
-            f"{program.name} refuses to run as root, user namespaces are not allowed here, and user {owner.st_uid}"
-            f" cannot both execute {program} and write to {folder}: run as an ordinary user, or use folders that"
-            " others may enter"
+            f"{program.name} refuses to run as root, user namespaces are not allowed here, and user"
+            f" {owner.st_uid} cannot both execute {program} and write to {folder}: run as an ordinary user,"
+            " or use folders that others may enter"
         )
     return identity
 
@@ -136,19 +149,22 @@ class FolderClaim:
 
 
 def claim_folder(folder: Path) -> FolderClaim:
-    """Make `folder` (mode 0700) and take it for this process alone; ServerStartError if another one has it."""
+    """Make `folder` (mode 0700) and take it for this process alone; ServerStartError if it is taken."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise ServerStartError(f"{folder} is in use by another session; stop that, or choose another folder") from error
+        raise ServerStartError(
+            f"{folder} is in use by another session; stop that, or choose another folder"
+        ) from error
     return FolderClaim(descriptor)
 
 
 def stop_orphan(pid_file: Path, *, marker: str, stop_signal: signal.Signals, timeout_s: float = 15) -> None:
-    """End the server that an earlier session left over this folder. Call only while holding the folder's claim.
+    """End the server that an earlier session left over this folder. Call only while holding the folder's
+    claim.
 
     `marker` is a word of the server's command line: a pid alone may since have become someone else's (after a
     container restarts, nearly always); then only the stale file goes.
@@ -182,7 +198,7 @@ def _exists(pid: int) -> bool:
 
 def _command_line(pid: int) -> str:
     """Empty for a process that is gone, or is dead and not yet waited for."""
-    if sys.platform == "linux":
+    if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:

