@@ -1,0 +1,138 @@
+"""Structured logs: events with fields, and only fields on the list. Ids, never contents (I6).
+
+A field that is not on the list is dropped and its name is reported, so that a slip shows in the log without leaking.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import structlog
+
+FIELDS = frozenset(
+    [
+        "action",
+        "address",
+        "applied",
+        "application_port",
+        "attempt_id",
+        "attempts",
+        "build",
+        "caller",
+        "channel",
+        "claimed",
+        "code",
+        "codes_rotated",
+        "count",
+        "credential_id",
+        "decision_id",
+        "delay_s",
+        "due",
+        "duration_ms",
+        "effect",
+        "encoding",
+        "entry_id",
+        "error",
+        "error_code",
+        "event",
+        "exception",
+        "fence",
+        "frames",
+        "gateway",
+        "in_flight",
+        "job",
+        "key_id",
+        "kind",
+        "language",
+        "last_four",
+        "level",
+        "line",
+        "lookups",
+        "message_id",
+        "method",
+        "misses",
+        "outcome",
+        "parts",
+        "path_template",
+        "pause_s",
+        "pid",
+        "port",
+        "priority",
+        "provider_id",
+        "organiser_id",
+        "reason",
+        "recorded",
+        "region",
+        "released",
+        "requested",
+        "rows",
+        "route",
+        "rows_rejected",
+        "schema_version",
+        "secret_id",
+        "signal",
+        "state",
+        "status",
+        "subject_id",
+        "timestamp",
+        "token_known",
+        "tries",
+        "unknowns",
+        "version",
+        "voucher_id",
+        "what",
+        "worker",
+    ]
+)
+
+
+def exception_fields(error: BaseException) -> dict[str, object]:
+    """What a log may tell of an unexpected exception: its type and where, not its message, which may quote values."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return {
+        "error": type(error).__name__,
+        "frames": [f"{frame.filename.rpartition('/service/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def _only_listed_fields(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    unlisted = sorted(name for name in event if name not in FIELDS)
+    for name in unlisted:
+        del event[name]
+    if unlisted:
+        event["what"] = f"fields not on the list: {', '.join(unlisted)}"
+    return event
+
+
+class _StandardLibraryHandler(logging.Handler):
+    """Libraries log through `logging`; only logger, level and place are kept, because their texts quote what they please."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, Any] = {"what": record.name, "line": record.lineno}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields |= exception_fields(record.exc_info[1])
+        structlog.get_logger().log(record.levelno, "library_message", **fields)
+
+
+def configure_logs(*, level: str, form: str) -> None:
+    """Send every log line of the process to standard error, as JSON lines or for reading on a terminal."""
+    numeric = logging.getLevelNamesMapping()[level.upper()]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _only_listed_fields,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(numeric, logging.WARNING), handlers=[_StandardLibraryHandler()], force=True)
+    logging.captureWarnings(capture=True)

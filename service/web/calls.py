@@ -1,0 +1,177 @@
+"""What a handler gets and gives: Call, Reply, the Route they stand under, and the base of all JSON models."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from service.crypto import Keys
+from service.db import Pool
+from service.errors import NotFound, SeteliError
+from service.idempotency import Claim, make_claim
+from service.queue import Wakeups
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose key it is, and what it may do."""
+
+    key_id: UUID
+    owner: Literal["organiser", "provider"]
+    owner_id: UUID
+    permissions: frozenset[str]
+
+    @property
+    def actor(self) -> str:
+        """As the audit log writes it."""
+        return f"key:{self.key_id}"
+
+
+class EdgeResources(Protocol):
+    """What the edge needs of the process; `service.resources.Resources` has it."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def pool(self) -> Pool: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def wakeups(self) -> Wakeups: ...
+    async def authenticate(self, key: str) -> Caller | None: ...
+
+
+class RequestModel(BaseModel):
+    """What comes in: nothing unknown, nothing converted, nothing that PostgreSQL could not store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_nul(cls, data: Any) -> Any:
+        if isinstance(data, dict) and any(isinstance(value, str) and "\0" in value for value in data.values()):
+            raise ValueError("a text contains a NUL byte")
+        return data
+
+
+class QueryModel(BaseModel):
+    """The part after the question mark: everything is text there, so numbers and dates are read from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_nul(cls, data: Any) -> Any:
+        if isinstance(data, dict) and any("\0" in str(value) for value in data.values()):
+            raise ValueError("a text contains a NUL byte")
+        return data
+
+
+class AnswerModel(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class InvalidField(AnswerModel):
+    field: str
+    reason: str
+
+
+class ProblemModel(AnswerModel):
+    """An error (RFC 9457). `code` is stable; `detail` and `next_step` are for people, in the caller's language."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    next_step: str
+    fields: list[InvalidField] | None = None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, read and checked."""
+
+    resources: EdgeResources
+    language: str
+    raw: web.Request
+    route: Route
+    body: BaseModel | None = None
+    query: BaseModel | None = None
+    idempotency_key: str | None = None
+    known_caller: Caller | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls; only on routes with a permission."""
+        assert self.known_caller is not None, "a public route has no caller"
+        return self.known_caller
+
+    def body_as(self, model: type[Model]) -> Model:
+        assert isinstance(self.body, model)
+        return self.body
+
+    def query_as(self, model: type[Model]) -> Model:
+        assert isinstance(self.query, model)
+        return self.query
+
+    def path_id(self, name: str, missing: type[NotFound]) -> UUID:
+        """The id in the path; what is no id at all is answered like an id that nobody has."""
+        try:
+            return UUID(self.raw.match_info[name])
+        except ValueError:
+            raise missing from None
+
+    def claim(self) -> Claim | None:
+        """The caller's claim to have this done once; None without an Idempotency-Key."""
+        if self.idempotency_key is None:
+            return None
+        return make_claim(
+            self.resources.keys.index,
+            owner_id=self.caller.owner_id,
+            key=self.idempotency_key,
+            method=self.raw.method,
+            path=self.raw.path,
+            body=self.body.model_dump_json() if self.body is not None else "",
+            language=self.language,
+        )
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int = 200
+    body: BaseModel | bytes | None = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of the table of routes. `permission` None only for what `app.PUBLIC` lists."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: Handler
+    permission: str | None
+    summary: str
+    body: type[RequestModel] | None = None
+    query: type[QueryModel] | None = None
+    answer: type[AnswerModel] | None = None
+    status: int = 200
+    errors: tuple[type[SeteliError], ...] = ()
+    idempotency: Literal["none", "optional", "required"] = "none"
+    documented: bool = True

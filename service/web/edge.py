@@ -1,0 +1,224 @@
+"""From an aiohttp request to a handler's Call, and from its Reply or error to an aiohttp response."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from service import metrics
+from service.db import Connection
+from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
+from service.idempotency import claim_or_replay, store_answer
+from service.logs import exception_fields
+from service.problems import choose_language, problem
+from service.web.calls import (
+    AnswerModel,
+    Call,
+    Caller,
+    EdgeResources,
+    Model,
+    ProblemModel,
+    Reply,
+    RequestModel,
+    Route,
+)
+from service.web.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    BrokenJson,
+    Forbidden,
+    IdempotencyKeyMissing,
+    InternalError,
+    MethodNotAllowed,
+    NotJson,
+    RouteNotFound,
+    Unauthenticated,
+    status_of,
+)
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 64 * 1024
+READ_TIMEOUT_S = 10.0
+
+
+async def once(
+    call: Call, conn: Connection, write: Callable[[], Awaitable[AnswerModel]], *, status: int = 200
+) -> Reply:
+    """Do `write` in the caller's transaction, or, for an Idempotency-Key seen before, repeat its answer byte for byte.
+
+    Without a key it is simply done. Raises IdempotencyKeyReused when the key came with another request.
+    """
+    claim = call.claim()
+    if claim is not None:
+        stored = await claim_or_replay(conn, claim)
+        if stored is not None:
+            return Reply(status=status, body=stored, headers={"Idempotent-Replayed": "true"})
+    answer = (await write()).model_dump_json().encode()
+    if claim is not None:
+        await store_answer(conn, claim, answer)
+    return Reply(status=status, body=answer)
+
+
+def problem_reply(error: SeteliError, language: str) -> Reply:
+    """The problem document of an error, in one language."""
+    words = problem(error.code, error.details, language)
+    status = status_of(error)
+    body = ProblemModel.model_validate(
+        dict(error.details)
+        | {
+            "type": f"/docs#{error.code}",
+            "title": error.code.replace("_", " ").capitalize(),
+            "status": status,
+            "code": error.code,
+            "detail": words.detail,
+            "next_step": words.next_step,
+        }
+    )
+    headers = {"Content-Language": language}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="seteli"'
+    if status == 503:
+        headers["Retry-After"] = "2"
+    if (allowed := error.details.get("allowed")) is not None:
+        headers["Allow"] = str(allowed)
+    if (wait_s := error.details.get("retry_after_s")) is not None:
+        headers["Retry-After"] = str(wait_s)
+    return Reply(
+        status=status,
+        body=body.model_dump_json(exclude_none=True).encode(),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def aiohttp_handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Wrap a route's handler with everything that its Route says."""
+
+    async def handle(raw: web.Request) -> web.Response:
+        started = time.perf_counter()
+        language = choose_language(raw.headers.get("Accept-Language"))
+        try:
+            reply = await route.handler(await _read_call(raw, route, resources, language))
+        except SeteliError as error:
+            if isinstance(error, DatabaseUnavailable):
+                metrics.database_unavailable.inc()
+            reply = problem_reply(error, language)
+        metrics.requests_s.labels(route.method, route.path, reply.status).observe(time.perf_counter() - started)
+        return to_response(reply)
+
+    return handle
+
+
+def to_response(reply: Reply) -> web.Response:
+    body = reply.body.model_dump_json().encode() if isinstance(reply.body, BaseModel) else reply.body
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **reply.headers}
+    if body is None:
+        return web.Response(status=reply.status, headers=headers)
+    headers["Content-Type"] = reply.content_type
+    return web.Response(status=reply.status, body=body, headers=headers)
+
+
+async def _read_call(raw: web.Request, route: Route, resources: EdgeResources, language: str) -> Call:
+    caller = await _authenticate(raw, route, resources)
+    return Call(
+        resources=resources,
+        language=language,
+        raw=raw,
+        route=route,
+        known_caller=caller,
+        idempotency_key=_idempotency_key(raw, route),
+        query=_parse(route.query, dict(raw.query)) if route.query else None,
+        body=await _read_body(raw, route.body) if route.body else None,
+    )
+
+
+async def _authenticate(raw: web.Request, route: Route, resources: EdgeResources) -> Caller | None:
+    if route.permission is None:
+        return None
+    scheme, _, key = raw.headers.get("Authorization", "").partition(" ")
+    caller = await resources.authenticate(key.strip()) if scheme.lower() == "bearer" else None
+    if caller is None:
+        raise Unauthenticated
+    if route.permission not in caller.permissions:
+        raise Forbidden(permission=route.permission)
+    return caller
+
+
+def _idempotency_key(raw: web.Request, route: Route) -> str | None:
+    if route.idempotency == "none":
+        return None
+    key = raw.headers.get("Idempotency-Key")
+    if key is None and route.idempotency == "optional":
+        return None
+    # The draft writes the key as a quoted string, most clients send it bare: both are the same key.
+    key = (key or "").strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise IdempotencyKeyMissing
+    return key
+
+
+async def _read_body(raw: web.Request, model: type[RequestModel]) -> RequestModel:
+    if raw.content_type != "application/json":
+        raise NotJson
+    if (raw.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLarge(max_bytes=MAX_BODY_BYTES)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            content = await raw.read()
+    except TimeoutError:
+        raise BodyTooSlow from None
+    except web.HTTPRequestEntityTooLarge:
+        raise BodyTooLarge(max_bytes=MAX_BODY_BYTES) from None
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        if any(fault["type"] == "json_invalid" for fault in error.errors(include_input=False)):
+            raise BrokenJson from None
+        raise invalid_request(error) from None
+
+
+def _parse(model: type[Model], values: Mapping[str, str]) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid_request(error) from None
+
+
+def invalid_request(error: ValidationError) -> SeteliError:
+    """Which fields are wrong and why, without repeating what was in them."""
+    return InvalidRequest(
+        fields=[
+            {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": fault["msg"]}
+            for fault in error.errors(include_input=False, include_url=False)[:20]
+        ]
+    )
+
+
+@web.middleware
+async def edge(raw: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """The outermost loop of a request: unknown addresses, wrong methods, and faults of ours."""
+    language = choose_language(raw.headers.get("Accept-Language"))
+    try:
+        return await handler(raw)
+    except web.HTTPNotFound:
+        return to_response(problem_reply(RouteNotFound(), language))
+    except web.HTTPMethodNotAllowed as error:
+        return to_response(problem_reply(MethodNotAllowed(allowed=", ".join(sorted(error.allowed_methods))), language))
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - the process's outermost loop
+        log.error("request_failed", path_template=_template(raw), method=raw.method, **exception_fields(error))
+        return to_response(problem_reply(InternalError(), language))
+
+
+def _template(raw: web.Request) -> str:
+    resource = raw.match_info.route.resource
+    return resource.canonical if resource is not None else "?"
