@@ -1,9 +1,9 @@
 """The contract between the dispatcher and whoever carries messages. Pure.
 
 A gateway never raises for trouble on the network or at the other end: it answers. The three answers are the
-heart of "nothing lost, nothing repeated": Accepted and Refused are certain, and everything else is Unknown, above
-all a time-out. Answers carry codes and fixed words, never what the other end wrote: that may repeat the recipient
-or the body, and answers are stored and logged (I6).
+heart of "nothing lost, nothing repeated": Accepted and Refused are certain, everything else is Unknown, above
+all a time-out. Answers carry codes and fixed words, never what the other end wrote: that may repeat the
+recipient or the body, and answers are stored and logged (I6).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Outgoing:
 class Accepted:
     """The gateway has it and named it.
 
-    A look-up also fills `status` and `error_code`, in the gateway's own words: its `meaning` reads them like a
-    receipt's, because no receipt may ever come.
+    A look-up also fills `status` and `error_code`, in the gateway's own words, which `Gateway.meaning` reads
+    like a receipt's: no receipt may ever come.
     """
 
     reference: str
@@ -125,7 +125,7 @@ class Gateway(Protocol):
     def channel(self) -> ChannelName: ...
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """Hand over one message, within the gateway's own time-out. What may have been sent is never repeated."""
+        """Hand over one message, within its own time-out. What may have been sent is never repeated."""
         ...
 
     async def look_up(self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool]) -> LookUp:
@@ -134,6 +134,10 @@ class Gateway(Protocol):
         `is_ours` is shown each text that the gateway holds for this recipient from `since` (aware) on.
         Absent is only answered when it is certain.
         """
+        ...
+
+    def meaning(self, status: str, error_code: str | None) -> ReceiptMeaning | None:
+        """What one of this gateway's status words says; None, with an alert, when it is not in its table."""
         ...
 
     async def close(self) -> None:

@@ -1,8 +1,8 @@
 """How a text travels as SMS: alphabet, number of parts, and the lossless preparation before sending. Pure.
 
 GSM 7-bit default alphabet and its extension table: 3GPP TS 23.038 §6.2.1. Concatenated parts lose six octets
-to the user data header: TS 23.040 §9.2.3.24.1. What does not fit the 7-bit alphabet goes as UCS-2; nothing ever
-becomes `?`.
+to the user data header: TS 23.040 §9.2.3.24.1. What does not fit the 7-bit alphabet goes as UCS-2; nothing
+ever becomes `?`.
 """
 
 from __future__ import annotations
