@@ -1,0 +1,254 @@
+"""One embedded PostgreSQL and one Valkey for the whole run, started only if a collected test needs them.
+
+The process that the user started owns the servers: the only one of a plain run, the controller of a
+parallel one. They end with it, `kill -9` included. The workers learn the addresses from a file in the run's
+folder.
+
+A test that uses `db`, `pool`, `database_url` or `redis_url`, directly or not, is marked `db`.
+
+DATABASE_URL and REDIS_URL are dropped from the environment, so that no test can reach a real database by
+accident. To test against another server, set SETELI_TEST_DATABASE_URL to a URL whose user may create
+databases; those of the run are named `seteli_test_…` and dropped at its end. Valkey is always the embedded
+one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import urllib.parse
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis
+
+from service.db import Connection, MigrationError, Pool, connect, migrate, open_pool
+from service.errors import SeteliError
+from service.sandbox.postgres import Postgres, create_database, find_binaries, run_sql, start_postgres
+from service.sandbox.processes import FolderClaim, ServerStartError, claim_folder
+from service.sandbox.valkey import DATABASES, Valkey, start_valkey
+
+EXTERNAL_DATABASE = "SETELI_TEST_DATABASE_URL"
+FOLDER_PREFIX = "seteli-tests-"
+TEMPLATE = "template"
+
+for name in ("DATABASE_URL", "REDIS_URL"):
+    os.environ.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """What a worker has to know of the servers; `failure` says why there are none."""
+
+    database_server: str = ""
+    database_prefix: str = ""
+    growing_tables: str = ""  # those that the migrations leave empty, ready for TRUNCATE
+    redis_server: str = ""
+    failure: str = ""
+
+    def database(self, name: str) -> str:
+        parts = urllib.parse.urlsplit(self.database_server)
+        return urllib.parse.urlunsplit(parts._replace(path=f"/{self.database_prefix}{name}"))
+
+
+class Run:
+    """The servers of this run and the folder they live in; only the process that the user started has one."""
+
+    def __init__(self) -> None:
+        _remove_abandoned_folders()
+        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self.claim: FolderClaim = claim_folder(self.folder)
+        self.postgres: Postgres | None = None
+        self.valkey: Valkey | None = None
+        self.addresses: Addresses | None = None
+
+    def start(self) -> None:
+        """Start the servers and migrate the template once; what goes wrong is told by the tests that need
+        them.
+        """
+        if self.addresses is not None:
+            return
+        try:
+            self.addresses = self._start()
+        except (ServerStartError, SeteliError, MigrationError, asyncpg.PostgresError, OSError) as error:
+            self.addresses = Addresses(failure=f"{type(error).__name__}: {error}")
+        (self.folder / "addresses.json").write_text(json.dumps(asdict(self.addresses)))
+
+    def _start(self) -> Addresses:
+        self.valkey = start_valkey(self.folder / "valkey")
+        server, prefix = os.environ.get(EXTERNAL_DATABASE), f"seteli_test_{os.getpid()}_"
+        if not server:
+            self.postgres = start_postgres(self.folder / "postgres", durable=False)
+            server, prefix = self.postgres.url("postgres"), "seteli_test_"
+        create_database(server, prefix + TEMPLATE, binaries=find_binaries())
+        addresses = Addresses(server, prefix, redis_server=self.valkey.url.rpartition("/")[0])
+        return replace(addresses, growing_tables=asyncio.run(_migrate(addresses.database(TEMPLATE))))
+
+    def end(self) -> None:
+        if self.postgres is not None:
+            self.postgres.stop()
+        elif self.addresses is not None and self.addresses.database_server:
+            _drop_databases(self.addresses)
+        if self.valkey is not None:
+            self.valkey.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.claim.release()
+
+
+async def _migrate(url: str) -> str:
+    """Returns the tables that are empty then; rows that a migration brought are part of the schema and
+    stay.
+    """
+    await migrate(url)
+    connection = await connect(url)
+    tables = await connection.fetch(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    )
+    empty = [name for (name,) in tables if not await connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})")]
+    await connection.close()
+    return ", ".join(empty)
+
+
+def _drop_databases(addresses: Addresses) -> None:
+    mine = f"SELECT datname FROM pg_database WHERE starts_with(datname, '{addresses.database_prefix}')"
+    for database in run_sql(addresses.database_server, mine, binaries=find_binaries()).split():
+        drop = f'DROP DATABASE "{database}" WITH (FORCE)'
+        run_sql(addresses.database_server, drop, binaries=find_binaries())
+
+
+def _remove_abandoned_folders() -> None:
+    """A run ended by kill -9 leaves no process, but its files: take them away if nobody holds their lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with contextlib.suppress(OSError), (folder / "lock").open("rb") as lock:
+            if folder.stat().st_uid == os.geteuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _run_folder(config: pytest.Config) -> Path:
+    return Path(config.workerinput["seteli_folder"]) if _is_worker(config) else config.stash[RUN].folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        config.stash[RUN] = Run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash:
+        config.stash[RUN].end()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    node.workerinput["seteli_folder"] = str(_run_folder(node.config))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("db")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly or not any(item.get_closest_marker("db") for item in session.items):
+        return
+    if _is_worker(session.config):
+        (_run_folder(session.config) / "needed").touch()
+    else:
+        session.config.stash[RUN].start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node) -> None:
+    """In the controller, in its main thread, and before any test is handed out."""
+    run = node.config.stash[RUN]
+    if (run.folder / "needed").exists():
+        run.start()
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Addresses:
+    addresses = Addresses(**json.loads((_run_folder(request.config) / "addresses.json").read_text()))
+    if addresses.failure:
+        pytest.fail(f"the servers for the tests do not run: {addresses.failure}", pytrace=False)
+    return addresses
+
+
+@pytest.fixture(scope="session")
+def worker_database_url(servers: Addresses) -> str:
+    """This worker's own database, a copy of the migrated template. Tests use `database_url`, `db` or
+    `pool`.
+    """
+    name, prefix = os.environ.get("PYTEST_XDIST_WORKER", "main"), servers.database_prefix
+    create_database(servers.database_server, prefix + name, template=prefix + TEMPLATE, binaries=find_binaries())
+    return servers.database(name)
+
+
+@pytest.fixture
+async def db(worker_database_url: str) -> AsyncIterator[Connection]:
+    """A connection in a transaction that is rolled back after the test: for all that one session can show."""
+    connection = await connect(worker_database_url, application_name="test")
+    attempt = connection.transaction(isolation="read_committed")
+    await attempt.start()
+    try:
+        yield connection
+    finally:
+        # The test may have ended the transaction, or the connection.
+        with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
+            await attempt.rollback()
+        await connection.close(timeout=5)
+
+
+@pytest.fixture
+async def database_url(worker_database_url: str, servers: Addresses) -> AsyncIterator[str]:
+    """The URL of this worker's own database; everything written to it is gone after the test."""
+    yield worker_database_url
+    connection = await connect(worker_database_url, application_name="clean-up")
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        if servers.growing_tables:
+            await connection.execute(f"TRUNCATE {servers.growing_tables} RESTART IDENTITY CASCADE")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """A pool as the service opens it, for tests of several sessions at once; slower than `db`."""
+    pool = await open_pool(database_url, size=20, application_name="test")
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+@pytest.fixture
+def redis_url(servers: Addresses) -> Iterator[str]:
+    """The URL of this worker's own numbered database in Valkey; emptied after the test."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    number = int(worker.removeprefix("gw")) + 1 if worker else 0
+    url = f"{servers.redis_server}/{number % DATABASES}"
+    yield url
+    with contextlib.closing(redis.Redis.from_url(url)) as client:
+        client.flushdb()
