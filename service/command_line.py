@@ -1,0 +1,51 @@
+"""What every command shares: one run over open resources, and errors as a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import typer
+from rich.console import Console
+
+from service.db import Connection, transaction
+from service.errors import SeteliError
+from service.problems import problem
+from service.resources import open_resources
+from service.settings import MissingSettings, load_settings
+
+LANGUAGE = "en"  # as the options and their help
+
+T = TypeVar("T")
+
+
+def run_in_transaction(work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Open the resources, run `work` in one transaction, commit, and return its result.
+
+    What a person can put right (a refusal, a missing setting, a database that is down) is printed to the standard
+    error as a sentence with a next step, and ends the command with status 1.
+    """
+
+    async def run() -> T:
+        async with open_resources(load_settings()) as resources, transaction(resources.pool) as conn:
+            return await work(conn)
+
+    with errors_as_sentences():
+        return asyncio.run(run())
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Print what a person can put right as a sentence, and end with status 1."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        yield
+    except SeteliError as error:
+        told = problem(error.code, error.details, LANGUAGE)
+        console.print(f"{told.detail} {told.next_step}", style="red", markup=False)
+        raise typer.Exit(1) from error
+    except MissingSettings as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error

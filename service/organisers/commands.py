@@ -1,0 +1,139 @@
+"""`python -m service organiser | region | programme …`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.command_line import run_in_transaction
+from service.money import MAX_AMOUNT, Unit, format_amount
+from service.organisers import operations
+from service.organisers.model import (
+    DIRECTORY_ADDRESS_MAX,
+    HELP_PHONE_MAX,
+    LANGUAGES,
+    PROGRAMME_NAME_MAX,
+    Programme,
+)
+
+organiser_app = typer.Typer(help="Organisers: who decides and pays.", no_args_is_help=True)
+region_app = typer.Typer(help="Regions: organisers that share approvals of providers.", no_args_is_help=True)
+programme_app = typer.Typer(help="Programmes: what an organiser grants vouchers for.", no_args_is_help=True)
+
+OrganiserSlug = Annotated[str, typer.Option("--organiser", help="The organiser's short name.", show_default=False)]
+
+
+@region_app.command("add")
+def add_region(
+    slug: Annotated[str, typer.Argument(help="A short name: a–z, 0–9 and hyphens.")],
+    name: Annotated[str, typer.Option(help="The name as people know it.")],
+) -> None:
+    """Add a region. The same again changes nothing."""
+    region = run_in_transaction(lambda conn: operations.add_region(conn, slug=slug, name=name))
+    Console().print(f"Region {region.slug}: {region.name}", highlight=False, markup=False)
+
+
+@organiser_app.command("add")
+def add_organiser(
+    slug: Annotated[str, typer.Argument(help="A short name: a–z, 0–9 and hyphens.")],
+    name: Annotated[str, typer.Option(help="The name as people know it.")],
+    help_phone: Annotated[
+        str, typer.Option(help=f"Whom families call; printed in every text, at most {HELP_PHONE_MAX} characters.")
+    ],
+    directory_address: Annotated[
+        str,
+        typer.Option(
+            help=f"Where the approved providers are listed; in every text, at most {DIRECTORY_ADDRESS_MAX} characters."
+        ),
+    ],
+    region: Annotated[str | None, typer.Option(help="The region's short name.")] = None,
+    language: Annotated[str, typer.Option(help=f"The default language: {', '.join(LANGUAGES)}.")] = "fi",
+) -> None:
+    """Add an organiser. The same again changes nothing."""
+    organiser = run_in_transaction(
+        lambda conn: operations.add_organiser(
+            conn,
+            slug=slug,
+            name=name,
+            region_slug=region,
+            default_language=language,
+            help_phone=help_phone,
+            directory_address=directory_address,
+        )
+    )
+    Console().print(f"Organiser {organiser.slug}: {organiser.name}", highlight=False, markup=False)
+
+
+@organiser_app.command("list")
+def list_organisers() -> None:
+    """List the organisers."""
+    organisers = run_in_transaction(operations.list_organisers)
+    table = Table("Short name", "Name", "Region", "Language", "Families call", "Providers listed at")
+    for organiser, region in organisers:
+        table.add_row(
+            organiser.slug,
+            organiser.name,
+            region or "–",
+            organiser.default_language,
+            organiser.help_phone,
+            organiser.directory_address,
+        )
+    Console().print(table)
+
+
+@programme_app.command("add")
+def add_programme(
+    organiser: OrganiserSlug,
+    programme: Annotated[str, typer.Argument(help="A short name: a–z, 0–9 and hyphens.")],
+    unit: Annotated[Unit, typer.Option(help="What is granted and charged.")],
+    name_fi: Annotated[
+        str, typer.Option(help=f"The name in Finnish; in every text, at most {PROGRAMME_NAME_MAX} characters.")
+    ],
+    name_sv: Annotated[str, typer.Option(help="The name in Swedish.")],
+    name_en: Annotated[str, typer.Option(help="The name in English.")],
+    step: Annotated[
+        int, typer.Option(min=1, max=MAX_AMOUNT, help="Amounts are multiples of this, e.g. 15 minutes.")
+    ] = 1,
+    unit_value_cents: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_AMOUNT, help="What an hour, a visit or a session is worth, in cents."),
+    ] = None,
+) -> None:
+    """Add a programme to an organiser. The same again changes nothing."""
+    added = run_in_transaction(
+        lambda conn: operations.add_programme(
+            conn,
+            organiser_slug=organiser,
+            programme=programme,
+            names={"fi": name_fi, "sv": name_sv, "en": name_en},
+            unit=unit,
+            step=step,
+            unit_value_cents=unit_value_cents,
+        )
+    )
+    Console().print(f"Programme {added.programme} of {organiser}", highlight=False, markup=False)
+
+
+@programme_app.command("list")
+def list_programmes(organiser: OrganiserSlug) -> None:
+    """List an organiser's programmes."""
+    programmes = run_in_transaction(lambda conn: operations.list_programmes(conn, organiser_slug=organiser))
+    table = Table("Short name", "suomi", "svenska", "English", "Step", "Worth")
+    for programme in programmes:
+        table.add_row(
+            programme.programme,
+            *(programme.names[language] for language in LANGUAGES),
+            format_amount(programme.step, programme.unit, "en"),
+            _worth(programme),
+        )
+    Console().print(table)
+
+
+def _worth(programme: Programme) -> str:
+    if programme.unit_value_cents is None:
+        return "–"
+    per = {Unit.MINUTES: "hour", Unit.VISITS: "visit", Unit.SESSIONS: "session", Unit.CENTS: ""}[programme.unit]
+    return f"{format_amount(programme.unit_value_cents, Unit.CENTS, 'en')} / {per}"

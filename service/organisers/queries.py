@@ -1,0 +1,144 @@
+"""Every SQL statement on regions, organisers and programmes. asyncpg counts arguments, so each has its own function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+from service.money import Unit
+from service.organisers.model import Organiser, Programme, Region
+
+INSERT_REGION = """
+INSERT INTO regions (region_id, slug, name) VALUES ($1, $2, $3) ON CONFLICT (slug) DO NOTHING
+"""
+
+
+async def insert_region(conn: Connection, *, region: Region) -> None:
+    await conn.execute(INSERT_REGION, region.region_id, region.slug, region.name)
+
+
+SELECT_REGION = "SELECT region_id, slug, name FROM regions WHERE slug = $1"
+
+
+async def select_region(conn: Connection, *, slug: str) -> Region | None:
+    row = await conn.fetchrow(SELECT_REGION, slug)
+    return None if row is None else Region(row["region_id"], row["slug"], row["name"])
+
+
+INSERT_ORGANISER = """
+INSERT INTO organisers (organiser_id, slug, name, region_id, default_language, help_phone, directory_address)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (slug) DO NOTHING
+"""
+
+
+async def insert_organiser(conn: Connection, *, organiser: Organiser) -> None:
+    await conn.execute(
+        INSERT_ORGANISER,
+        organiser.organiser_id,
+        organiser.slug,
+        organiser.name,
+        organiser.region_id,
+        organiser.default_language,
+        organiser.help_phone,
+        organiser.directory_address,
+    )
+
+
+_ORGANISER = "organiser_id, slug, name, region_id, default_language, help_phone, directory_address"
+
+SELECT_ORGANISER = f"SELECT {_ORGANISER} FROM organisers WHERE slug = $1"
+
+
+async def select_organiser(conn: Connection, *, slug: str) -> Organiser | None:
+    row = await conn.fetchrow(SELECT_ORGANISER, slug)
+    return None if row is None else _organiser(row)
+
+
+SELECT_ORGANISER_BY_ID = f"SELECT {_ORGANISER} FROM organisers WHERE organiser_id = $1"
+
+
+async def select_organiser_by_id(conn: Connection, *, organiser_id: UUID) -> Organiser | None:
+    row = await conn.fetchrow(SELECT_ORGANISER_BY_ID, organiser_id)
+    return None if row is None else _organiser(row)
+
+
+SELECT_ORGANISERS = """
+SELECT organiser_id, o.slug, o.name, region_id, default_language, help_phone, directory_address, r.name AS region
+  FROM organisers o LEFT JOIN regions r USING (region_id)
+ ORDER BY o.name, o.slug
+"""
+
+
+async def select_organisers(conn: Connection) -> Sequence[tuple[Organiser, str | None]]:
+    """Every organiser with its region's name."""
+    return [(_organiser(row), row["region"]) for row in await conn.fetch(SELECT_ORGANISERS)]
+
+
+INSERT_PROGRAMME = """
+INSERT INTO programmes (organiser_id, programme, names, unit, step, unit_value_cents)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (organiser_id, programme) DO NOTHING
+"""
+
+
+async def insert_programme(conn: Connection, *, programme: Programme) -> None:
+    await conn.execute(
+        INSERT_PROGRAMME,
+        programme.organiser_id,
+        programme.programme,
+        dict(programme.names),
+        programme.unit.value,
+        programme.step,
+        programme.unit_value_cents,
+    )
+
+
+_PROGRAMME = "organiser_id, programme, names, unit, step, unit_value_cents"
+
+SELECT_PROGRAMME = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 AND programme = $2"
+
+
+async def select_programme(conn: Connection, *, organiser_id: UUID, programme: str) -> Programme | None:
+    row = await conn.fetchrow(SELECT_PROGRAMME, organiser_id, programme)
+    return None if row is None else _programme(row)
+
+
+SELECT_PROGRAMMES = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 ORDER BY programme"
+
+
+async def select_programmes(conn: Connection, *, organiser_id: UUID) -> Sequence[Programme]:
+    return [_programme(row) for row in await conn.fetch(SELECT_PROGRAMMES, organiser_id)]
+
+
+SELECT_REGION_HAS_PROGRAMME = """
+SELECT EXISTS (SELECT FROM programmes JOIN organisers USING (organiser_id) WHERE region_id = $1 AND programme = $2)
+"""
+
+
+async def select_region_has_programme(conn: Connection, *, region_id: UUID, programme: str) -> bool:
+    return bool(await conn.fetchval(SELECT_REGION_HAS_PROGRAMME, region_id, programme))
+
+
+def _organiser(row: Record) -> Organiser:
+    return Organiser(
+        organiser_id=row["organiser_id"],
+        slug=row["slug"],
+        name=row["name"],
+        region_id=row["region_id"],
+        default_language=row["default_language"],
+        help_phone=row["help_phone"],
+        directory_address=row["directory_address"],
+    )
+
+
+def _programme(row: Record) -> Programme:
+    return Programme(
+        organiser_id=row["organiser_id"],
+        programme=row["programme"],
+        names=row["names"],
+        unit=Unit(row["unit"]),
+        step=row["step"],
+        unit_value_cents=row["unit_value_cents"],
+    )

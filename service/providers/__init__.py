@@ -1,0 +1,1 @@
+"""Who serves and charges: companies, their approvals, and the keys that both they and organisers call with."""

@@ -1,0 +1,225 @@
+"""Adding and approving providers, making and revoking keys, and telling whose key a caller has shown.
+
+A key belongs to an organiser or to a provider; both kinds are kept here, because the edge has to tell them apart by
+nothing but the key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from service.channels.sms_text import prepare
+from service.db import Connection
+from service.organisers.operations import (
+    check_region_has_programme,
+    find_organiser,
+    find_programme,
+    find_region,
+)
+from service.providers import keys, queries
+from service.providers.model import (
+    LIVE_KEYS_MAX,
+    ApiKey,
+    Approval,
+    ApprovedProvider,
+    KeyExpiryPast,
+    KeyUnknown,
+    NewKey,
+    Owner,
+    OwnerAmbiguous,
+    Provider,
+    ProviderDiffers,
+    ProviderUnknown,
+    TooManyKeys,
+    check_approval_dates,
+    check_key_name,
+    check_provider_name,
+    choose_permissions,
+    parse_business_id,
+)
+from service.web import Caller
+
+
+async def add_provider(conn: Connection, *, business_id: str, name: str) -> Provider:
+    """Add a company, or return the one that is there under the same name.
+
+    Raises BusinessIdInvalid, ProviderNameUnfit, ProviderDiffers.
+    """
+    business_id, name = parse_business_id(business_id), prepare(name)
+    check_provider_name(name)
+    await queries.insert_provider(conn, provider_id=uuid7(), business_id=business_id, name=name)
+    provider = await find_provider(conn, business_id)
+    if provider.name != name:
+        raise ProviderDiffers(business_id=business_id)
+    return provider
+
+
+async def find_provider(conn: Connection, business_id: str) -> Provider:
+    """Raises BusinessIdInvalid, ProviderUnknown."""
+    business_id = parse_business_id(business_id)
+    provider = await queries.select_provider(conn, business_id=business_id)
+    if provider is None:
+        raise ProviderUnknown(business_id=business_id)
+    return provider
+
+
+async def list_providers(conn: Connection) -> Sequence[ApprovedProvider]:
+    """Every provider with its approvals in words, by name."""
+    return await queries.select_providers(conn)
+
+
+async def suspend(conn: Connection, *, business_id: str) -> Provider:
+    """Stop every key of a provider from the next request on; again is harmless. Raises ProviderUnknown."""
+    return await _set_suspended(conn, business_id, suspended=True)
+
+
+async def resume(conn: Connection, *, business_id: str) -> Provider:
+    """Let a suspended provider's keys work again; again is harmless. Raises ProviderUnknown."""
+    return await _set_suspended(conn, business_id, suspended=False)
+
+
+async def _set_suspended(conn: Connection, business_id: str, *, suspended: bool) -> Provider:
+    business_id = parse_business_id(business_id)
+    provider = await queries.update_provider_suspended(conn, business_id=business_id, suspended=suspended)
+    if provider is None:
+        raise ProviderUnknown(business_id=business_id)
+    return provider
+
+
+async def approve(
+    conn: Connection,
+    *,
+    business_id: str,
+    programme: str,
+    organiser_slug: str | None = None,
+    region_slug: str | None = None,
+    valid_from: date,
+    valid_to: date | None = None,
+) -> Approval:
+    """Let a provider be paid for a programme by one organiser, or by every organiser of a region, on these days.
+
+    Both days count. Approving again moves the dates: that is how an approval is ended or prolonged. Raises
+    ProviderUnknown, OwnerAmbiguous, OrganiserUnknown, RegionUnknown, ProgrammeUnknown, ApprovalDatesReversed.
+    """
+    check_approval_dates(valid_from, valid_to)
+    provider = await find_provider(conn, business_id)
+    organiser_id = region_id = None
+    if organiser_slug is not None and region_slug is None:
+        organiser_id = (await find_organiser(conn, organiser_slug)).organiser_id
+        await find_programme(conn, organiser_id, programme)
+    elif region_slug is not None and organiser_slug is None:
+        region = await find_region(conn, region_slug)
+        await check_region_has_programme(conn, region, programme)
+        region_id = region.region_id
+    else:
+        raise OwnerAmbiguous
+    approval = Approval(
+        approval_id=uuid7(),
+        provider_id=provider.provider_id,
+        programme=programme,
+        organiser_id=organiser_id,
+        region_id=region_id,
+        valid_from=valid_from,
+        valid_to=valid_to,
+    )
+    return await queries.upsert_approval(conn, approval=approval)
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyOwner:
+    kind: Owner
+    owner_id: UUID
+    label: str
+
+
+async def _find_owner(conn: Connection, *, organiser_slug: str | None, business_id: str | None) -> _KeyOwner:
+    if organiser_slug is not None and business_id is None:
+        organiser = await find_organiser(conn, organiser_slug)
+        return _KeyOwner("organiser", organiser.organiser_id, organiser.slug)
+    if business_id is not None and organiser_slug is None:
+        provider = await find_provider(conn, business_id)
+        return _KeyOwner("provider", provider.provider_id, provider.business_id)
+    raise OwnerAmbiguous
+
+
+async def create_key(
+    conn: Connection,
+    *,
+    organiser_slug: str | None = None,
+    business_id: str | None = None,
+    name: str,
+    permissions: frozenset[str] | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """Make a key for one owner; without `permissions` it may do all that such an owner may.
+
+    The key is in the answer and nowhere else: only its SHA-256 is stored. At most two keys of an owner are live
+    (neither revoked nor expired), however many ask at once. Not idempotent. Raises OwnerAmbiguous, OrganiserUnknown,
+    ProviderUnknown, KeyNameUnfit, PermissionUnknown, KeyExpiryPast, TooManyKeys.
+    """
+    check_key_name(name)
+    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id)
+    granted = choose_permissions(owner.kind, permissions)
+    async with conn.transaction():
+        await queries.lock_owner(conn, owner=owner.kind, owner_id=owner.owner_id)
+        now = await queries.select_clock(conn)
+        if expires_at is not None and expires_at <= now:
+            raise KeyExpiryPast
+        existing = await queries.select_keys(conn, owner=owner.kind, owner_id=owner.owner_id)
+        if sum(each.is_live(now) for each in existing) >= LIVE_KEYS_MAX:
+            raise TooManyKeys(owner=owner.label, max=LIVE_KEYS_MAX)
+        key = keys.make_key(secrets.randbelow)
+        created = NewKey(key_id=uuid7(), key=key, hint=keys.hint(key))
+        await queries.insert_key(
+            conn,
+            key_id=created.key_id,
+            key_hash=keys.hash_key(key),
+            hint=created.hint,
+            name=name,
+            owner=owner.kind,
+            owner_id=owner.owner_id,
+            permissions=sorted(granted),
+            expires_at=expires_at,
+        )
+    return created
+
+
+async def revoke_key(conn: Connection, *, key_id: UUID) -> ApiKey:
+    """Refuse a key from the next request on; again is harmless and keeps the first time. Raises KeyUnknown."""
+    key = await queries.update_key_revoked(conn, key_id=key_id)
+    if key is None:
+        raise KeyUnknown(key_id=str(key_id))
+    return key
+
+
+async def list_keys(
+    conn: Connection, *, organiser_slug: str | None = None, business_id: str | None = None
+) -> Sequence[ApiKey]:
+    """All keys an owner ever had, oldest first. Raises OwnerAmbiguous, OrganiserUnknown, ProviderUnknown."""
+    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id)
+    return await queries.select_keys(conn, owner=owner.kind, owner_id=owner.owner_id)
+
+
+async def authenticate(conn: Connection, key: str, now: datetime) -> Caller | None:
+    """Whose live key this is, or None: malformed, unknown, revoked, expired, or its provider is suspended.
+
+    What cannot be a key costs no query; every other answer costs exactly one, by the indexed SHA-256.
+    """
+    if not keys.looks_like_key(key):
+        return None
+    row = await queries.select_caller(conn, key_hash=keys.hash_key(key), now=now)
+    if row is None:
+        return None
+    owner: Owner = "provider" if row["organiser_id"] is None else "organiser"
+    return Caller(
+        key_id=row["key_id"],
+        owner=owner,
+        owner_id=row["organiser_id"] or row["provider_id"],
+        permissions=frozenset(row["permissions"]),
+    )

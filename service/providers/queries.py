@@ -1,0 +1,178 @@
+"""Every SQL statement on providers, approvals and keys. Whether a key is live is asked of the caller's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+from service.providers.model import ApiKey, Approval, ApprovedProvider, Owner, Provider
+
+INSERT_PROVIDER = """
+INSERT INTO providers (provider_id, business_id, name) VALUES ($1, $2, $3) ON CONFLICT (business_id) DO NOTHING
+"""
+
+
+async def insert_provider(conn: Connection, *, provider_id: UUID, business_id: str, name: str) -> None:
+    await conn.execute(INSERT_PROVIDER, provider_id, business_id, name)
+
+
+SELECT_PROVIDER = "SELECT provider_id, business_id, name, suspended_at FROM providers WHERE business_id = $1"
+
+
+async def select_provider(conn: Connection, *, business_id: str) -> Provider | None:
+    row = await conn.fetchrow(SELECT_PROVIDER, business_id)
+    return None if row is None else _provider(row)
+
+
+UPDATE_PROVIDER_SUSPENDED = """
+UPDATE providers
+   SET suspended_at = CASE WHEN $2 THEN coalesce(suspended_at, now()) END
+ WHERE business_id = $1
+RETURNING provider_id, business_id, name, suspended_at
+"""
+
+
+async def update_provider_suspended(conn: Connection, *, business_id: str, suspended: bool) -> Provider | None:
+    row = await conn.fetchrow(UPDATE_PROVIDER_SUSPENDED, business_id, suspended)
+    return None if row is None else _provider(row)
+
+
+SELECT_PROVIDERS = """
+SELECT provider_id, business_id, name, suspended_at, coalesce(approvals.in_words, '{}') AS approvals
+  FROM providers
+  LEFT JOIN LATERAL (
+    SELECT array_agg(
+             concat(programme, ' · ', coalesce(o.name, r.name), ' · ', valid_from, '–', valid_to)
+             ORDER BY programme, coalesce(o.name, r.name)
+           ) AS in_words
+      FROM approvals a
+      LEFT JOIN organisers o USING (organiser_id)
+      LEFT JOIN regions r ON r.region_id = a.region_id
+     WHERE a.provider_id = providers.provider_id
+  ) approvals ON true
+ ORDER BY providers.name, business_id
+"""
+
+
+async def select_providers(conn: Connection) -> Sequence[ApprovedProvider]:
+    rows = await conn.fetch(SELECT_PROVIDERS)
+    return [ApprovedProvider(_provider(row), tuple(row["approvals"])) for row in rows]
+
+
+UPSERT_APPROVAL = """
+INSERT INTO approvals (approval_id, provider_id, programme, organiser_id, region_id, valid_from, valid_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT ON CONSTRAINT approvals_unique DO UPDATE SET valid_from = excluded.valid_from, valid_to = excluded.valid_to
+RETURNING approval_id, provider_id, programme, organiser_id, region_id, valid_from, valid_to
+"""
+
+
+async def upsert_approval(conn: Connection, *, approval: Approval) -> Approval:
+    row = await conn.fetchrow(
+        UPSERT_APPROVAL,
+        approval.approval_id,
+        approval.provider_id,
+        approval.programme,
+        approval.organiser_id,
+        approval.region_id,
+        approval.valid_from,
+        approval.valid_to,
+    )
+    assert row is not None
+    return Approval(**row)
+
+
+# The owner's row, not its keys, is what two creators can both lock: the third key does not exist yet.
+# Foreign keys from elsewhere take FOR KEY SHARE, which this does not stop.
+LOCK_ORGANISER = "SELECT FROM organisers WHERE organiser_id = $1 FOR NO KEY UPDATE"
+LOCK_PROVIDER = "SELECT FROM providers WHERE provider_id = $1 FOR NO KEY UPDATE"
+
+
+async def lock_owner(conn: Connection, *, owner: Owner, owner_id: UUID) -> None:
+    await conn.execute(LOCK_ORGANISER if owner == "organiser" else LOCK_PROVIDER, owner_id)
+
+
+INSERT_KEY = """
+INSERT INTO api_keys (key_id, key_hash, hint, name, organiser_id, provider_id, permissions, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+async def insert_key(
+    conn: Connection,
+    *,
+    key_id: UUID,
+    key_hash: bytes,
+    hint: str,
+    name: str,
+    owner: Owner,
+    owner_id: UUID,
+    permissions: Sequence[str],
+    expires_at: datetime | None,
+) -> None:
+    organiser_id, provider_id = (owner_id, None) if owner == "organiser" else (None, owner_id)
+    await conn.execute(INSERT_KEY, key_id, key_hash, hint, name, organiser_id, provider_id, permissions, expires_at)
+
+
+_KEY = "key_id, hint, name, permissions, created_at, expires_at, revoked_at"
+
+SELECT_KEYS_OF_ORGANISER = f"SELECT {_KEY} FROM api_keys WHERE organiser_id = $1 ORDER BY key_id"
+SELECT_KEYS_OF_PROVIDER = f"SELECT {_KEY} FROM api_keys WHERE provider_id = $1 ORDER BY key_id"
+
+
+async def select_keys(conn: Connection, *, owner: Owner, owner_id: UUID) -> Sequence[ApiKey]:
+    """Oldest first."""
+    statement = SELECT_KEYS_OF_ORGANISER if owner == "organiser" else SELECT_KEYS_OF_PROVIDER
+    return [_key(row) for row in await conn.fetch(statement, owner_id)]
+
+
+UPDATE_KEY_REVOKED = f"""
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE key_id = $1 RETURNING {_KEY}
+"""
+
+
+async def update_key_revoked(conn: Connection, *, key_id: UUID) -> ApiKey | None:
+    row = await conn.fetchrow(UPDATE_KEY_REVOKED, key_id)
+    return None if row is None else _key(row)
+
+
+SELECT_CALLER = """
+SELECT key_id, organiser_id, k.provider_id, permissions
+  FROM api_keys k LEFT JOIN providers p ON p.provider_id = k.provider_id
+ WHERE key_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND suspended_at IS NULL
+"""
+
+
+async def select_caller(conn: Connection, *, key_hash: bytes, now: datetime) -> Record | None:
+    """Whose live key this is; nobody's when the provider is suspended."""
+    return await conn.fetchrow(SELECT_CALLER, key_hash, now)
+
+
+# Not now(): that stands still at the beginning of the transaction, which may have waited for a rival with a newer key.
+SELECT_CLOCK = "SELECT clock_timestamp()"
+
+
+async def select_clock(conn: Connection) -> datetime:
+    """The database's clock: the one that `created_at` and `revoked_at` were written by."""
+    now: datetime = await conn.fetchval(SELECT_CLOCK)
+    return now
+
+
+def _provider(row: Record) -> Provider:
+    return Provider(row["provider_id"], row["business_id"], row["name"], row["suspended_at"])
+
+
+def _key(row: Record) -> ApiKey:
+    return ApiKey(
+        key_id=row["key_id"],
+        hint=row["hint"],
+        name=row["name"],
+        permissions=tuple(row["permissions"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+    )
