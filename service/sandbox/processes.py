@@ -156,9 +156,7 @@ def claim_folder(folder: Path) -> FolderClaim:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise ServerStartError(
-            f"{folder} is in use by another session; stop that, or choose another folder"
-        ) from error
+        raise ServerStartError(f"{folder} is in use by another session; stop that, or choose another folder") from error
     return FolderClaim(descriptor)
 
 
@@ -175,14 +173,14 @@ def stop_orphan(pid_file: Path, *, marker: str, stop_signal: signal.Signals, tim
         return
     if not _exists(pid):
         return
-    if marker not in _command_line(pid):
+    if marker not in command_line(pid):
         pid_file.unlink(missing_ok=True)
         return
     for each in (stop_signal, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, each)
         for _ in ticks(timeout_s):
-            if marker not in _command_line(pid):
+            if marker not in command_line(pid):
                 return
 
 
@@ -196,7 +194,7 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _command_line(pid: int) -> str:
+def command_line(pid: int) -> str:
     """Empty for a process that is gone, or is dead and not yet waited for."""
     if Path("/proc/self/cmdline").exists():
         try:

@@ -35,9 +35,7 @@ DATABASES = 256  # numbered logical databases: each process of a parallel test r
 class Valkey:
     """A running server. It ends with this process, or earlier by `stop()` or as a context manager."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], claim: FolderClaim, *, port: int, log_file: Path
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], claim: FolderClaim, *, port: int, log_file: Path) -> None:
         self.port = port
         self.log_file = log_file
         self._process = process

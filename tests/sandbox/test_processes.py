@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from service.sandbox import processes
-from service.sandbox.processes import ServerStartError, claim_folder, free_port, spawn, stop, stop_orphan, ticks
+from service.sandbox.processes import (
+    ServerStartError,
+    claim_folder,
+    command_line,
+    free_port,
+    spawn,
+    stop,
+    stop_orphan,
+    ticks,
+)
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child to its parent")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to shed")
@@ -17,16 +26,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privile
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
-def is_alive(pid: int) -> bool:
-    """Not counting one that is dead and waits to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def dies_within(pid: int, seconds: float) -> bool:
-    return any(not is_alive(pid) for _ in ticks(seconds))
+    return any(not command_line(pid) for _ in ticks(seconds))
 
 
 def start_session(script: str, *arguments: object) -> tuple[subprocess.Popen[str], str]:
@@ -50,15 +51,14 @@ def test_a_child_dies_when_its_parent_is_killed(identity):
     )
     session, pid = start_session(script, identity)
     assert wait_for_command(int(pid), "sleep")
-    assert is_alive(int(pid))
+    assert command_line(int(pid))
     kill_session(session)
     assert dies_within(int(pid), 2)
 
 
 def wait_for_command(pid: int, word: str) -> bool:
     """Until the launcher has become the program."""
-    command_line = Path(f"/proc/{pid}/cmdline")
-    return any(command_line.read_bytes().split(b"\0")[0].endswith(word.encode()) for _ in ticks(5))
+    return any(command_line(pid).split()[0].endswith(word) for _ in ticks(5))
 
 
 @needs_linux
@@ -84,7 +84,7 @@ print(child.pid, flush=True)
 child.wait()
 """
     session, pid = start_session(script)
-    assert is_alive(int(pid))
+    assert command_line(int(pid))
     kill_session(session)
     assert dies_within(int(pid), 2)
 
