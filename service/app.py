@@ -1,0 +1,68 @@
+"""The web process: all routes in one table, and how the process starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from service import site
+from service.channels import handlers as channel_handlers
+from service.debits import handlers as debit_handlers
+from service.resources import Resources, open_resources
+from service.settings import Settings
+from service.vouchers import handlers as voucher_handlers
+from service.web import MAX_BODY_BYTES, Route, aiohttp_handler, edge
+
+log = structlog.get_logger()
+
+ROUTES: tuple[Route, ...] = (
+    *voucher_handlers.ROUTES,
+    *debit_handlers.ROUTES,
+    *channel_handlers.ROUTES,
+    *site.ROUTES,
+)
+# The only addresses that answer without a key; the hooks check a signature themselves.
+PUBLIC = frozenset(
+    {
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+        "/hooks/twilio/status/{attempt}",
+    }
+)
+SHUTDOWN_S = 20.0
+
+
+def build_app(resources: Resources) -> web.Application:
+    """The application over open resources; it closes nothing."""
+    app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
+    app[site.ROUTES_KEY] = ROUTES
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, aiohttp_handler(route, resources))
+    return app
+
+
+async def run_web(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then take no new connections, finish what is in flight and return."""
+    async with open_resources(settings, process="web") as resources:
+        runner = web.AppRunner(
+            build_app(resources),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_S,
+            keepalive_timeout=75,
+            handler_cancellation=False,  # a debit is never cancelled because its caller hung up
+        )
+        await runner.setup()
+        site_ = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        await site_.start()
+        log.info("web_started", port=settings.port)
+        try:
+            await stop.wait()
+        finally:
+            log.info("web_stopping")
+            await runner.cleanup()

@@ -1,0 +1,122 @@
+"""The public addresses that are about the service itself: health, metrics, the API's document and its page."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Literal
+
+import jinja2
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.db import autocommit, schema_is_current
+from service.errors import SeteliError
+from service.openapi import openapi_document
+from service.problems import FOLDER, catalogue
+from service.web import AnswerModel, Call, Reply, Route
+
+log = structlog.get_logger()
+
+VERSION = "0.1.0"
+ROUTES_KEY: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")
+PAGES = FOLDER.parent / "pages"
+# No script runs on this page, and nothing is loaded from anywhere.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Live(AnswerModel):
+    status: Literal["live"] = "live"
+
+
+class Ready(AnswerModel):
+    """`ready` says whether to send requests here; Redis only wakes workers, so its loss is told, not fatal."""
+
+    status: Literal["ready", "not_ready"]
+    database: Literal["up", "down", "schema_out_of_date"]
+    redis: Literal["up", "down"]
+    paused_gateways: list[str]
+
+
+PAUSED = "SELECT gateway FROM gateway_pauses WHERE paused_until > now() ORDER BY gateway"
+
+
+async def get_live(_call: Call) -> Reply:
+    """The process runs."""
+    return Reply(body=Live())
+
+
+async def get_ready(call: Call) -> Reply:
+    """Whether this process can serve."""
+    database: Literal["up", "down", "schema_out_of_date"] = "down"
+    paused: list[str] = []
+    try:
+        async with autocommit(call.resources.pool) as conn:
+            database = "up" if await schema_is_current(conn) else "schema_out_of_date"
+            if database == "up":
+                paused = [row["gateway"] for row in await conn.fetch(PAUSED)]
+    except SeteliError as error:
+        log.warning("not_ready", error=error.code)
+    body = Ready(
+        status="ready" if database == "up" else "not_ready",
+        database=database,
+        redis="up" if await call.resources.wakeups.is_up() else "down",
+        paused_gateways=paused,
+    )
+    return Reply(status=200 if body.status == "ready" else 503, body=body)
+
+
+async def get_metrics(_call: Call) -> Reply:
+    """Prometheus text format."""
+    return Reply(body=generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+async def get_openapi(call: Call) -> Reply:
+    """The OpenAPI document."""
+    return Reply(body=json.dumps(_document(call), ensure_ascii=False).encode())
+
+
+async def get_docs(call: Call) -> Reply:
+    """The same for people."""
+    page = _page_template().render(document=_document(call), problems=catalogue(call.language), language=call.language)
+    return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+
+async def get_root(_call: Call) -> Reply:
+    """Nothing lives here but the way to the documentation."""
+    return Reply(status=302, headers={"Location": "/docs"})
+
+
+def _document(call: Call) -> dict[str, Any]:
+    return _document_of(call.raw.app[ROUTES_KEY], call.resources.settings.public_url)
+
+
+@cache
+def _document_of(routes: tuple[Route, ...], server: str) -> dict[str, Any]:
+    return openapi_document(routes, version=VERSION, server=server)
+
+
+@cache
+def _page_template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("docs.html")
+
+
+ROUTES: tuple[Route, ...] = tuple(
+    Route("GET", path, handler, permission=None, summary=summary, documented=False)
+    for path, handler, summary in (
+        ("/", get_root, "Where to look"),
+        ("/docs", get_docs, "The API for people"),
+        ("/openapi.json", get_openapi, "The API for programs"),
+        ("/health/live", get_live, "The process runs"),
+        ("/health/ready", get_ready, "The process can serve"),
+        ("/metrics", get_metrics, "Prometheus metrics"),
+    )
+)

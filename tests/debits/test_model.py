@@ -1,0 +1,204 @@
+"""The rules in Python and the rules in the database are the same rules, and the money adds up whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
+
+from service.db import Connection, connect
+from service.debits import queries
+from service.debits.model import DEBIT_REFUSALS, Chargeable, refusal
+from tests.debits.worlds import Voucher, World
+
+TODAY = date(2026, 11, 21)
+DAYS = st.integers(-70, 70).map(lambda days: TODAY + timedelta(days=days))
+CHARGEABLE = st.builds(
+    Chargeable,
+    state=st.sampled_from(["issued", "suspended", "expired", "cancelled", "closed"]),
+    available=st.integers(0, 200),
+    step=st.sampled_from([1, 15]),
+    valid_from=DAYS,
+    valid_to=DAYS,
+    cancelled_from=DAYS,
+)
+
+CHECK = """
+SELECT debit_refusal(jsonb_populate_record(NULL::vouchers, $1::jsonb), $2, $3, $4)
+"""
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(voucher=CHARGEABLE, amount=st.integers(1, 250), service_date=DAYS)
+async def test_the_rules_in_python_and_in_the_database_agree(
+    worker_database_url: str, voucher: Chargeable, amount: int, service_date: date
+) -> None:
+    cancelled_from = voucher.cancelled_from if voucher.state == "cancelled" else None
+    row = {
+        "state": voucher.state,
+        "available": voucher.available,
+        "step": voucher.step,
+        "valid_from": str(voucher.valid_from),
+        "valid_to": str(voucher.valid_to),
+        "cancelled_from": cancelled_from and str(cancelled_from),
+    }
+    conn = await shared_connection(worker_database_url)
+
+    said = await conn.fetchval(CHECK, row, amount, service_date, TODAY)
+
+    expected = refusal(
+        Chargeable(
+            voucher.state, voucher.available, voucher.step, voucher.valid_from, voucher.valid_to, cancelled_from
+        ),
+        amount=amount,
+        service_date=service_date,
+        today=TODAY,
+    )
+    assert said == (expected and expected.code)
+
+
+_CONNECTIONS: dict[int, Connection] = {}
+
+
+async def shared_connection(url: str) -> Connection:
+    """One connection for all examples of a property: hypothesis runs them in one loop."""
+    loop = id(asyncio.get_running_loop())
+    if loop not in _CONNECTIONS:
+        _CONNECTIONS[loop] = await connect(url)
+    return _CONNECTIONS[loop]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("debit"), st.integers(0, 2), st.sampled_from([15, 30, 45, 60, 70]), st.integers(0, 12)),
+        st.tuples(st.just("reverse"), st.integers(0, 30), st.just(0), st.integers(0, 12)),
+        st.tuples(st.just("suspend"), st.integers(0, 2), st.just(0), st.just(0)),
+        st.tuples(st.just("resume"), st.integers(0, 2), st.just(0), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+class Ledger:
+    """The plain model beside the database: what each voucher has, and what each key was answered."""
+
+    def __init__(self, granted: int) -> None:
+        self.available = [granted] * 3
+        self.suspended = [False] * 3
+        self.debits: list[tuple[str, int, int]] = []
+        self.reversed: set[str] = set()
+        self.answers: dict[str, tuple[object, str, str]] = {}
+
+    def debit(self, which: int, amount: int) -> str:
+        if self.suspended[which]:
+            return "voucher_suspended"
+        if amount % 15:
+            return "amount_not_in_steps"
+        if amount > self.available[which]:
+            return "insufficient_value"
+        self.available[which] -= amount
+        return "ok"
+
+    def reverse(self, debit_id: str) -> str:
+        if debit_id in self.reversed:
+            return "already_reversed"
+        self.reversed.add(debit_id)
+        _, which, amount = next(debit for debit in self.debits if debit[0] == debit_id)
+        self.available[which] += amount
+        return "ok"
+
+    def answered(self, key: str, request: object, outcome: str, answer: str) -> None:
+        self.answers.setdefault(key, (request, outcome, answer))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+async def test_any_history_of_debits_and_reversals_adds_up_and_a_key_has_one_answer(
+    worker_database_url: str, steps: list[tuple[str, int, int, int]]
+) -> None:
+    conn = await shared_connection(worker_database_url)
+    attempt = conn.transaction()
+    await attempt.start()
+    try:
+        await play(conn, steps)
+    finally:
+        await attempt.rollback()
+
+
+async def play(conn: Connection, steps: list[tuple[str, int, int, int]]) -> None:
+    world = await World().build(conn)
+    vouchers = [await world.add_voucher(conn, granted=120) for _ in range(3)]
+    ledger = Ledger(120)
+    for action, which, amount, number in steps:
+        if action == "debit":
+            await step_debit(conn, world, vouchers, ledger, which=which, amount=amount, key=f"k{number}")
+        elif action == "reverse" and ledger.debits:
+            await step_reverse(conn, world, ledger, ledger.debits[which % len(ledger.debits)][0], key=f"k{number}")
+        elif action in ("suspend", "resume"):
+            ledger.suspended[which] = action == "suspend"
+            state = "suspended" if action == "suspend" else "issued"
+            await conn.execute(
+                "UPDATE vouchers SET state = $1 WHERE voucher_id = $2", state, vouchers[which].voucher_id
+            )
+        for voucher, available in zip(vouchers, ledger.available, strict=True):
+            values = await voucher.values(conn)
+            assert values["available"] == available >= 0
+            assert values["debited"] == values["entries"] == 120 - available
+
+
+async def step_debit(
+    conn: Connection, world: World, vouchers: list[Voucher], ledger: Ledger, *, which: int, amount: int, key: str
+) -> None:
+    order = world.order(vouchers[which], amount, key=key)
+    [row] = await queries.debit_many(conn, [order])
+    request = ("debit", which, amount)
+    if key in ledger.answers:
+        check_replay(ledger, key, request, row)
+        return
+    assert row["outcome"] == ledger.debit(which, amount)
+    ledger.answered(key, request, row["outcome"], row["answer"])
+    if row["outcome"] == "ok":
+        ledger.debits.append((json.loads(row["answer"])["debit_id"], which, amount))
+
+
+async def step_reverse(conn: Connection, world: World, ledger: Ledger, debit_id: str, *, key: str) -> None:
+    row = await queries.reverse(
+        conn,
+        provider_id=world.provider_id,
+        credential_id=world.credential_id,
+        key=key,
+        fingerprint=debit_id.encode(),
+        previous_fingerprint=None,
+        entry_id=uuid7(),
+        debit_id=debit_id,
+        reason=None,
+        language="fi",
+    )
+    if key in ledger.answers:
+        check_replay(ledger, key, ("reverse", debit_id), row)
+        return
+    assert row["outcome"] == ledger.reverse(debit_id)
+    ledger.answered(key, ("reverse", debit_id), row["outcome"], row["answer"])
+
+
+def check_replay(ledger: Ledger, key: str, request: object, row) -> None:
+    first_request, outcome, answer = ledger.answers[key]
+    if first_request == request:
+        assert (row["outcome"], row["answer"], row["replayed"]) == (outcome, answer, True)
+    else:
+        assert (row["outcome"], row["replayed"]) == ("idempotency_key_reused", False)
+
+
+@pytest.mark.parametrize("error", DEBIT_REFUSALS)
+def test_every_refusal_has_its_place_in_the_database_function_in_the_same_order(error: type) -> None:
+    from service.db import MIGRATIONS
+
+    text = (MIGRATIONS / "0002_debit_functions.sql").read_text()
+    places = [text.index(f"THEN '{each.code}'") for each in DEBIT_REFUSALS]
+    assert places == sorted(places)
+    assert f"THEN '{error.code}'" in text

@@ -1,0 +1,283 @@
+"""The debit functions, against the real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from service.db import Connection, Pool, transaction
+from service.debits import operations, queries
+from service.debits.model import CodeSuperseded, CodeUnknown, CredentialBlocked, InsufficientValue
+from service.debits.operations import Verdict, charge, debit, debit_group
+from service.errors import IdempotencyKeyReused, RequestInFlight
+from tests.debits.worlds import Voucher, World, add_code
+
+
+@pytest.fixture
+async def world(pool: Pool) -> World:
+    async with transaction(pool) as conn:
+        return await World().build(conn)
+
+
+async def voucher_of(pool: Pool, world: World, **values) -> Voucher:
+    async with transaction(pool) as conn:
+        return await world.add_voucher(conn, **values)
+
+
+async def one(pool: Pool, order: queries.DebitOrder) -> Verdict:
+    [verdict] = await charge(pool, [order])
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+async def test_a_debit_takes_the_amount_once_and_tells_what_is_left(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+
+    verdict = await one(pool, world.order(voucher, 120, reference="käynti 1"))
+
+    answer = json.loads(verdict.answer)
+    assert (verdict.outcome, answer["amount"], answer["available"]) == ("ok", 120, 600)
+    assert answer["reference"] == "käynti 1"
+    async with pool.acquire() as conn:
+        assert await voucher.values(conn) == {
+            "granted": 720,
+            "available": 600,
+            "held": 0,
+            "debited": 120,
+            "expired": 0,
+            "cancelled": 0,
+            "entries": 120,
+        }
+
+
+async def test_a_repeat_with_the_same_key_gets_the_same_answer_byte_for_byte_and_changes_nothing(
+    pool: Pool, world: World
+) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    order = world.order(voucher, 120, key="visit-1")
+    first = await one(pool, order)
+
+    again = [await one(pool, world.order(voucher, 120, key="visit-1")) for _ in range(3)]
+
+    assert [(verdict.answer, verdict.replayed) for verdict in again] == [(first.answer, True)] * 3
+    async with pool.acquire() as conn:
+        assert (await voucher.values(conn))["debited"] == 120
+
+
+async def test_the_same_key_with_another_request_is_refused(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    await one(pool, world.order(voucher, 120, key="visit-1"))
+
+    verdict = await one(pool, world.order(voucher, 135, key="visit-1"))
+
+    assert isinstance(verdict.error(), IdempotencyKeyReused)
+    assert not verdict.replayed
+
+
+async def test_a_refusal_is_remembered_so_that_its_late_duplicate_cannot_succeed(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=120)
+    taken = await one(pool, world.order(voucher, 120))
+    refused = await one(pool, world.order(voucher, 60, key="late"))
+    assert isinstance(refused.error(), InsufficientValue)
+    async with pool.acquire() as conn:
+        await queries.reverse(
+            conn,
+            provider_id=world.provider_id,
+            credential_id=world.credential_id,
+            key="undo",
+            fingerprint=b"x",
+            previous_fingerprint=None,
+            entry_id=uuid7(),
+            debit_id=json.loads(taken.answer)["debit_id"],
+            reason=None,
+            language="fi",
+        )
+
+    again = await one(pool, world.order(voucher, 60, key="late"))
+
+    assert (again.outcome, again.answer, again.replayed) == (refused.outcome, refused.answer, True)
+
+
+async def test_what_is_not_the_providers_business_gets_one_answer(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+
+    unknown = await one(pool, world.order("no such code", 60))
+    foreign = await one(pool, world.order(voucher, 60, provider_id=world.stranger_id, credential_id=uuid7()))
+
+    assert (unknown.outcome, unknown.answer) == (foreign.outcome, foreign.answer) == ("code_unknown", "{}")
+
+
+async def test_a_replaced_code_says_so_for_thirty_days_and_is_then_unknown(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    new_code = uuid7()
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE codes SET superseded_at = now() WHERE code_id = $1", voucher.code_id)
+        await add_code(conn, voucher.organiser_id, voucher.voucher_id, new_code, "renewed")
+        await conn.execute("UPDATE vouchers SET code_id = $1 WHERE voucher_id = $2", new_code, voucher.voucher_id)
+
+    assert isinstance((await one(pool, world.order(voucher, 60))).error(), CodeSuperseded)
+    assert (await one(pool, world.order("renewed", 60))).is_success
+    async with transaction(pool) as conn:
+        await conn.execute(
+            "UPDATE codes SET superseded_at = now() - interval '31 days' WHERE code_id = $1", voucher.code_id
+        )
+    assert isinstance((await one(pool, world.order(voucher, 60))).error(), CodeUnknown)
+
+
+async def test_five_misses_in_an_hour_stop_the_credential_and_only_it(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    outcomes = [(await one(pool, world.order(f"guess {number}", 15))).outcome for number in range(5)]
+    assert outcomes == ["code_unknown"] * 5
+
+    stopped = await one(pool, world.order(voucher, 15, key="honest"))
+    assert isinstance(stopped.error(), CredentialBlocked)
+    other = await one(pool, world.order(voucher, 15, credential_id=uuid7()))
+    assert other.is_success
+
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE credential_blocks SET blocked_until = now()")
+    assert (await one(pool, world.order(voucher, 15, key="honest"))).is_success
+
+
+async def test_a_miss_is_counted_once_however_often_the_request_is_repeated(pool: Pool, world: World) -> None:
+    for _ in range(10):
+        await one(pool, world.order("guess", 15, key="same"))
+
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM code_misses") == 1
+
+
+async def test_an_approval_by_region_covers_every_organiser_in_it_and_ends_with_its_last_day(
+    pool: Pool, world: World
+) -> None:
+    voucher = await voucher_of(pool, world, granted=720, organiser_id=world.other_organiser_id)
+    async with transaction(pool) as conn:
+        today = await conn.fetchval("SELECT helsinki_today()")
+        await conn.execute("UPDATE approvals SET valid_to = $1", today - timedelta(days=3))
+
+    within = await one(pool, world.order(voucher, 60, service_date=today - timedelta(days=3)))
+    after = await one(pool, world.order(voucher, 60, service_date=today - timedelta(days=2)))
+
+    assert (within.outcome, after.outcome) == ("ok", "code_unknown")
+
+
+@pytest.mark.parametrize("round_", range(10))
+async def test_sixteen_clients_race_for_the_last_unit_and_exactly_one_gets_it(
+    pool: Pool, world: World, round_: int
+) -> None:
+    voucher = await voucher_of(pool, world, granted=60)
+
+    verdicts = await asyncio.gather(*(one(pool, world.order(voucher, 60)) for _ in range(16)))
+
+    assert sorted(verdict.outcome for verdict in verdicts) == ["insufficient_value"] * 15 + ["ok"]
+    async with pool.acquire() as conn:
+        values = await voucher.values(conn)
+    assert (values["available"], values["debited"], values["entries"]) == (0, 60, 60)
+
+
+@pytest.mark.parametrize("round_", range(5))
+async def test_a_race_with_one_key_has_one_effect_and_one_answer(pool: Pool, world: World, round_: int) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+
+    verdicts = await asyncio.gather(*(one(pool, world.order(voucher, 60, key="same")) for _ in range(16)))
+
+    assert len({verdict.answer for verdict in verdicts}) == 1
+    assert sum(not verdict.replayed for verdict in verdicts) == 1
+    async with pool.acquire() as conn:
+        assert (await voucher.values(conn))["debited"] == 60
+
+
+async def test_grouped_debits_are_decided_one_by_one(pool: Pool, world: World) -> None:
+    rich, poor = await voucher_of(pool, world, granted=7200), await voucher_of(pool, world, granted=30)
+    group = debit_group(pool)
+    orders = [world.order(rich, 15) for _ in range(100)] + [world.order(poor, 15) for _ in range(5)]
+
+    verdicts = await asyncio.gather(*(debit(group, pool, order) for order in orders))
+
+    assert [verdict.outcome for verdict in verdicts[:100]] == ["ok"] * 100
+    assert sorted(verdict.outcome for verdict in verdicts[100:]) == ["insufficient_value"] * 3 + ["ok"] * 2
+    for order, verdict in zip(orders, verdicts, strict=True):
+        if verdict.is_success:
+            assert json.loads(verdict.answer)["debit_id"] == str(order.entry_id)
+
+
+async def test_a_locked_voucher_delays_its_own_debit_only(pool: Pool, world: World) -> None:
+    locked, free = await voucher_of(pool, world, granted=720), await voucher_of(pool, world, granted=720)
+    async with transaction(pool) as holder:
+        await holder.execute("SELECT FROM vouchers WHERE voucher_id = $1 FOR UPDATE", locked.voucher_id)
+        results = await charge(pool, [world.order(locked, 15), world.order(free, 15)])
+
+    assert isinstance(results[0], RequestInFlight)
+    assert isinstance(results[1], Verdict)
+    assert results[1].is_success
+
+
+async def test_a_debit_is_reversed_once_and_the_value_is_back(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    charged = json.loads((await one(pool, world.order(voucher, 120))).answer)
+
+    async def undo(key: str) -> Verdict:
+        return await operations.reverse(
+            pool,
+            provider_id=world.provider_id,
+            credential_id=world.credential_id,
+            key=key,
+            fingerprint=key.encode(),
+            previous_fingerprint=None,
+            entry_id=uuid7(),
+            debit_id=charged["debit_id"],
+            reason="väärä perhe",
+            language="fi",
+        )
+
+    verdicts = await asyncio.gather(*(undo(f"undo {number}") for number in range(8)))
+
+    assert sorted(verdict.outcome for verdict in verdicts) == ["already_reversed"] * 7 + ["ok"]
+    async with pool.acquire() as conn:
+        values = await voucher.values(conn)
+    assert (values["available"], values["debited"], values["entries"]) == (720, 0, 0)
+
+
+async def test_nobody_reverses_anothers_debit(pool: Pool, world: World, db: Connection) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    charged = json.loads((await one(pool, world.order(voucher, 120))).answer)
+
+    verdict = await operations.reverse(
+        pool,
+        provider_id=world.stranger_id,
+        credential_id=uuid7(),
+        key="k",
+        fingerprint=b"k",
+        previous_fingerprint=None,
+        entry_id=uuid7(),
+        debit_id=charged["debit_id"],
+        reason=None,
+        language="fi",
+    )
+
+    assert verdict.outcome == "debit_not_found"
+
+
+async def test_validate_tells_what_is_left_and_by_which_rule_a_debit_would_fail(pool: Pool, world: World) -> None:
+    voucher = await voucher_of(pool, world, granted=60)
+
+    async def ask(amount: int | None):
+        return await operations.validate(
+            pool,
+            provider_id=world.provider_id,
+            credential_id=world.credential_id,
+            code_index=world.order(voucher, 15).code_index,
+            previous_code_index=None,
+            amount=amount,
+            service_date=None,
+        )
+
+    assert (await ask(None))["refusal"] is None
+    assert (await ask(60))["refusal"] is None
+    assert (await ask(75))["refusal"] == "insufficient_value"
+    async with pool.acquire() as conn:
+        assert (await voucher.values(conn))["available"] == 60
