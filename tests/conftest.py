@@ -65,6 +65,8 @@ class Run:
     def __init__(self) -> None:
         _remove_abandoned_folders()
         self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        # Where root may not make user namespaces (most containers), the servers run as `nobody`.
+        self.folder.chmod(0o711)
         self.claim: FolderClaim = claim_folder(self.folder)
         self.postgres: Postgres | None = None
         self.valkey: Valkey | None = None
@@ -182,6 +184,23 @@ def pytest_xdist_node_collection_finished(node) -> None:
     run = node.config.stash[RUN]
     if (run.folder / "needed").exists():
         run.start()
+
+
+@pytest.fixture(scope="session")
+def server_folders(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """For servers of a test's own: unlike `tmp_path`, folders in it can be entered by whom root runs them as."""
+    folder = Path(tempfile.mkdtemp(dir=_run_folder(request.config)))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server_folder(server_folders: Path) -> Path:
+    """An empty folder for one server."""
+    folder = Path(tempfile.mkdtemp(dir=server_folders))
+    folder.chmod(0o711)
+    return folder
 
 
 @pytest.fixture(scope="session")

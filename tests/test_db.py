@@ -23,9 +23,9 @@ from service.sandbox.processes import free_port
 
 
 @pytest.fixture
-def own_server(tmp_path: Path):
+def own_server(server_folder: Path):
     """A server of the test's own, to be killed and brought back."""
-    server = start_postgres(tmp_path / "postgres", durable=False)
+    server = start_postgres(server_folder / "postgres", durable=False)
     yield server
     server.stop()
 

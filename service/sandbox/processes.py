@@ -117,7 +117,8 @@ def unprivileged_identity(program: Path, folder: Path) -> str:
     if owner.st_uid == 0:
         if _is_usable(program, folder, USER_NAMESPACE):
             return USER_NAMESPACE
-        os.chown(folder, NOBODY, NOBODY)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         owner = folder.stat()
     identity = f"{owner.st_uid}:{owner.st_gid}"
     if not _is_usable(program, folder, identity):

@@ -68,20 +68,20 @@ os._exit(0)
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pristine(server_folders: Path) -> Path:
     """A folder after its first start, to be copied: initdb is the slow part."""
-    folder = tmp_path_factory.mktemp("pristine") / "postgres"
+    folder = server_folders / "pristine"
     start_postgres(folder).stop()
     return folder
 
 
 @pytest.fixture
-def data(pristine: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(pristine, tmp_path / "postgres")
+def data(pristine: Path, server_folder: Path) -> Path:
+    return shutil.copytree(pristine, server_folder / "postgres")
 
 
-def test_a_server_starts_in_an_empty_folder_with_its_database_and_stops_twice_without_complaint(tmp_path):
-    with start_postgres(tmp_path / "deep" / "postgres") as server:
+def test_a_server_starts_in_an_empty_folder_with_its_database_and_stops_twice_without_complaint(server_folder):
+    with start_postgres(server_folder / "deep" / "postgres") as server:
         assert server.is_running
         assert sql(server, "SELECT current_user || '@' || current_database()") == "app@seteli"
         assert sql(server, "SHOW fsync") == "on"
@@ -135,11 +135,11 @@ def test_a_folder_in_use_is_not_touched(data):
         assert sql(server, "SELECT 1") == "1"
 
 
-def test_an_interrupted_initdb_is_begun_again(tmp_path):
-    unfinished = tmp_path / "cluster.unfinished"
+def test_an_interrupted_initdb_is_begun_again(server_folder):
+    unfinished = server_folder / "cluster.unfinished"
     unfinished.mkdir()
     (unfinished / "PG_VERSION").write_text("18\n")
-    with start_postgres(tmp_path) as server:
+    with start_postgres(server_folder) as server:
         assert sql(server, "SELECT 1") == "1"
 
 
@@ -161,8 +161,8 @@ def test_a_server_that_cannot_start_says_why(data):
         start_postgres(data)
 
 
-def test_a_long_path_with_spaces_and_letters_is_no_obstacle(pristine, tmp_path):
-    folder = shutil.copytree(pristine, tmp_path / ("palvelu seteli äö " + "x" * 120) / "postgres")
+def test_a_long_path_with_spaces_and_letters_is_no_obstacle(pristine, server_folder):
+    folder = shutil.copytree(pristine, server_folder / ("palvelu seteli äö " + "x" * 120) / "postgres")
     with start_postgres(folder) as server:
         assert sql(server, "SELECT 1") == "1"
 
@@ -204,14 +204,14 @@ def test_a_database_is_copied_from_a_template_and_made_only_once(data):
         assert sql(server, "SELECT answer FROM kept", "copy") == "42"
 
 
-def test_an_installed_postgresql_serves_where_the_wheel_is_missing(tmp_path, monkeypatch):
+def test_an_installed_postgresql_serves_where_the_wheel_is_missing(server_folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     try:
         binaries = find_binaries()
     except ServerStartError:
         pytest.skip("no PostgreSQL 15 or newer is installed on this machine beside the wheel")
     assert "site-packages" not in str(binaries)
-    with start_postgres(tmp_path) as server:
+    with start_postgres(server_folder) as server:
         assert server.binaries == binaries
         assert sql(server, "SELECT 1") == "1"
 
