@@ -2,8 +2,9 @@
 delete."""
 
 import json
+from functools import partial
 from http import HTTPStatus
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +18,10 @@ from service.sandbox.phone.receipts import Answer, ReceiptSender
 from service.sandbox.phone.refusals import plain_number
 
 _HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
+
+
+# Readable with curl: å, not \u00e5.
+_json = partial(web.json_response, dumps=partial(json.dumps, ensure_ascii=False))
 
 
 class Inbound(BaseModel):
@@ -65,7 +70,7 @@ class ScriptApi:
 
     async def health(self, _request: web.Request) -> web.Response:
         """Answers as soon as the sandbox takes texts and mails."""
-        return web.json_response({"status": "ok"})
+        return _json({"status": "ok"})
 
     async def messages(self, request: web.Request) -> web.Response:
         """Texts that reached phones, in order of arrival; `to` chooses one phone."""
@@ -74,7 +79,7 @@ class ScriptApi:
         texts = [
             to_plain(text, status=self._network.shown_status(text)) for text in newest_first if not text.is_inbound
         ]
-        return web.json_response(texts[::-1])
+        return _json(texts[::-1])
 
     async def delete_message(self, request: web.Request) -> web.Response:
         """The family deletes this text from its phone; the record keeps it with `deleted_at`. Repeatable."""
@@ -108,7 +113,7 @@ class ScriptApi:
             return _error(HTTPStatus.BAD_GATEWAY, f"the application did not answer: {type(error).__name__}")
         for reply in _replies(answer):
             self._network.reply(text.sender, text.to, reply)
-        return web.json_response({"sid": text.sid, "status": answer.status, "body": answer.body})
+        return _json({"sid": text.sid, "status": answer.status, "body": answer.body})
 
     async def configure(self, request: web.Request) -> web.Response:
         """Set where inbound texts go."""
@@ -117,11 +122,11 @@ class ScriptApi:
         except ValidationError as error:
             return _invalid(error)
         self._network.configure(given.inbound_url)
-        return web.json_response({"inbound_url": given.inbound_url})
+        return _json({"inbound_url": given.inbound_url})
 
     async def show_faults(self, _request: web.Request) -> web.Response:
         """The faults in force, and how many of each were injected since the sandbox began."""
-        return web.json_response(self._faults.describe())
+        return _json(self._faults.describe())
 
     async def set_faults(self, request: web.Request) -> web.Response:
         """Put a whole set of faults in force; what is left out is healed, so `{}` heals everything."""
@@ -130,13 +135,13 @@ class ScriptApi:
         except ValidationError as error:
             return _invalid(error)
         self._faults.apply(settings)
-        return web.json_response(self._faults.describe())
+        return _json(self._faults.describe())
 
     async def mails(self, request: web.Request) -> web.Response:
         """Mails in order of arrival; `to` chooses one inbox."""
         to = request.query.get("to")
         mails = [_mail_json(mail) for mail in self._mailbox.newest_first(to.strip() if to else None)]
-        return web.json_response(mails[::-1])
+        return _json(mails[::-1])
 
     async def raw_mail(self, request: web.Request) -> web.Response:
         """The mail as it came over the wire."""
@@ -161,7 +166,7 @@ class ScriptApi:
         if text is None or text.is_inbound or (phone is not None and text.to != phone):
             return _error(HTTPStatus.NOT_FOUND, "no such text on this phone")
         self._network.delete_from_phone(text)
-        return web.json_response(to_plain(text, status=self._network.shown_status(text)))
+        return _json(to_plain(text, status=self._network.shown_status(text)))
 
 
 def _mail_json(mail: Mail) -> dict[str, object]:
@@ -211,8 +216,8 @@ def _replies(answer: Answer) -> list[str]:
     if answer.status != HTTPStatus.OK or not answer.body.lstrip().startswith("<"):
         return []
     try:
-        response = ElementTree.fromstring(answer.body)  # noqa: S314 - our own application's answer
-    except ElementTree.ParseError:
+        response = ET.fromstring(answer.body)  # noqa: S314 - our own application's answer
+    except ET.ParseError:
         return []
     bodies = (message.findtext("Body") or message.text or "" for message in response.iter("Message"))
     return [body.strip() for body in bodies if body.strip()]
@@ -223,8 +228,8 @@ def _invalid(error: ValidationError) -> web.Response:
         {"field": ".".join(map(str, each["loc"])), "problem": each["msg"]}
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-    return web.json_response({"error": "invalid", "problems": problems}, status=HTTPStatus.BAD_REQUEST)
+    return _json({"error": "invalid", "problems": problems}, status=HTTPStatus.BAD_REQUEST)
 
 
 def _error(status: HTTPStatus, sentence: str) -> web.Response:
-    return web.json_response({"error": sentence}, status=status)
+    return _json({"error": sentence}, status=status)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import WeakSet
 
-from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
+from aiosmtpd.smtp import SMTP, Envelope, Session, TLSSetupException, syntax
 
 from service.sandbox.certificate import write_certificate
 from service.sandbox.faults import Faults, MailFate
@@ -178,9 +178,17 @@ class _SmtpEvents:
             cast(_Connection, server).drop()
         return f"250 2.0.0 OK {mail.id}"
 
+    def drops_in_data(self) -> bool:
+        """Whether this transaction ends in the middle of DATA; counts it."""
+        if self.fate is not MailFate.DROP_IN_DATA:
+            return False
+        self._faults.count(self.fate)
+        return True
+
     async def handle_exception(self, error: Exception) -> str:
         # aiosmtpd would log and answer with the error's text, which may hold an address.
-        if not isinstance(error, ConnectionError):
+        # A client that distrusts the certificate, or hangs up, is no failure of ours.
+        if not isinstance(error, ConnectionError | TLSSetupException):
             log.error("smtp.failed error=%s", type(error).__name__)
         return "451 4.3.0 Local error"
 
@@ -202,8 +210,7 @@ class _Connection(SMTP):
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         """DATA; hangs up half-way when the transaction's fate says so."""
         events = cast(_SmtpEvents, self.event_handler)
-        if events.fate is MailFate.DROP_IN_DATA and self.envelope is not None and self.envelope.rcpt_tos:
-            events._faults.count(events.fate)
+        if self.envelope is not None and self.envelope.rcpt_tos and events.drops_in_data():
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             await self._reader.readline()
             self.drop()
@@ -261,9 +268,10 @@ def _content(part: Any) -> str | None:
     if part is None:
         return None
     try:
-        return str(part.get_content())
+        content = str(part.get_content())
     except (LookupError, UnicodeError):  # an unknown character set
-        return (part.get_payload(decode=True) or b"").decode(errors="replace")
+        content = (part.get_payload(decode=True) or b"").decode(errors="replace")
+    return content.replace("\r\n", "\n")
 
 
 def _attachment(part: Any) -> Attachment:

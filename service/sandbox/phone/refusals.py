@@ -11,7 +11,7 @@ BODY_MAX_CHARACTERS = 1600
 VALIDITY_MAX_S = 36_000
 
 
-class Refusal(Exception):  # noqa: N818 - the network's answer, not a fault of this program
+class Refusal(Exception):
     """Twilio's error `code`, its HTTP status and its sentence."""
 
     def __init__(self, code: int) -> None:

@@ -187,7 +187,9 @@ class TwilioApi:
     def _select(self, filters: dict[str, str], *, before: int | None) -> Iterator[Text]:
         to = plain_number(filters["To"]) if "To" in filters else None
         sender = filters.get("From")
-        days = {name: _day(filters[name]) for name in ("DateSent", "DateSent<", "DateSent>") if name in filters}
+        days: dict[str, str] = {
+            name: _day(filters[name]) for name in ("DateSent", "DateSent<", "DateSent>") if name in filters
+        }
         # The index knows the true numbers; a redacted text answers to its masked number only.
         is_indexed = to is not None and not to.endswith("XXXX")
         texts = self._network.newest_first_to(to) if to and is_indexed else self._network.newest_first()
