@@ -158,12 +158,16 @@ def refusal(voucher: Chargeable, *, amount: int, service_date: date, today: date
     return next((reason for reason in DEBIT_REFUSALS if broken[reason]), None)
 
 
-_CLASS_OF: dict[str, type[SeteliError]] = {
-    error.code: error
-    for error in (*CODE_REFUSALS, *DEBIT_REFUSALS, DebitNotFound, AlreadyReversed, IdempotencyKeyReused)
-}
+OUTCOMES: tuple[type[SeteliError], ...] = (
+    IdempotencyKeyReused,
+    *CODE_REFUSALS,
+    *DEBIT_REFUSALS,
+    DebitNotFound,
+    AlreadyReversed,
+)
+_BY_CODE = {error.code: error for error in OUTCOMES}
 
 
 def error_of(outcome: str) -> type[SeteliError]:
     """The error class of an outcome of the database's functions. KeyError for one that nobody wrote down."""
-    return _CLASS_OF[outcome]
+    return _BY_CODE[outcome]

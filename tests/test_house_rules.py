@@ -1,0 +1,156 @@
+"""The rules that last, as tests: sizes, words, routes, errors, statements, locks. What they forbid is told in docs/style.md."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import service
+from service.db import Connection
+from service.errors import SeteliError
+from service.problems import LANGUAGES, catalogue
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "service").rglob("*.py"))
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+VAGUE_NAMES = {"utils", "helpers", "common", "manager", "misc"}
+
+
+def modules() -> Iterator[str]:
+    yield from (
+        module.name for module in pkgutil.walk_packages(service.__path__, "service.") if "__main__" not in module.name
+    )
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_small_and_so_are_its_functions_and_its_name_says_something(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MODULE_LINES_MAX
+    long = [f.name for f in functions(path) if f.end_lineno and f.end_lineno - f.lineno + 1 > FUNCTION_LINES_MAX]
+    assert long == []
+    assert not VAGUE_NAMES & set(path.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_owns(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = [
+        path.relative_to(ROOT)
+        for path in MODULES
+        if re.search(r"os\.environ|getenv", path.read_text("utf-8")) and "sandbox" not in path.parts
+    ]
+    assert readers == []
+
+
+def test_every_route_asks_for_a_permission_or_is_on_the_public_list() -> None:
+    from service.app import PUBLIC, ROUTES
+
+    assert {route.path for route in ROUTES if route.permission is None} == PUBLIC
+    assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
+
+
+def test_every_write_of_money_demands_an_idempotency_key() -> None:
+    from service.app import ROUTES
+
+    money = [route for route in ROUTES if route.permission == "debits:write"]
+    assert len(money) >= 2
+    assert all(route.idempotency == "required" for route in money)
+
+
+def test_every_route_is_described_and_its_answer_has_a_model() -> None:
+    from service.app import ROUTES
+
+    for route in ROUTES:
+        assert route.summary
+        assert inspect.getdoc(route.handler)
+        if route.documented:
+            assert route.answer is not None, route.path
+
+
+def all_errors() -> list[type[SeteliError]]:
+    for name in modules():
+        importlib.import_module(name)
+    found, waiting = [], list(SeteliError.__subclasses__())
+    while waiting:
+        error = waiting.pop()
+        waiting += error.__subclasses__()
+        if "code" in vars(error):
+            found.append(error)
+    return [error for error in found if error.__module__.startswith("service.")]
+
+
+def test_every_error_is_documented_and_has_its_sentence_in_every_language() -> None:
+    errors = all_errors()
+    assert len(errors) > 20
+    assert len({error.code for error in errors}) == len(errors), "two errors share a code"
+    for error in errors:
+        assert inspect.getdoc(error), error
+        for language in LANGUAGES:
+            entry = catalogue(language)[error.code]
+            assert entry["detail"], (error, language)
+            assert entry["next_step"], (error, language)
+
+
+def test_sentences_of_one_error_have_the_same_placeholders_in_every_language_and_belong_to_an_error() -> None:
+    codes = {error.code for error in all_errors()}
+    for language in LANGUAGES:
+        assert set(catalogue(language)) <= codes, f"{language}: sentences that no error uses"
+    for code in codes:
+        placeholders = {
+            language: set(re.findall(r"{(\w+)}", " ".join(catalogue(language)[code].values()))) for language in LANGUAGES
+        }
+        assert len(set(map(frozenset, placeholders.values()))) == 1, (code, placeholders)
+
+
+def statements() -> list[tuple[str, str]]:
+    found = []
+    for name in modules():
+        module = importlib.import_module(name)
+        for constant, value in vars(module).items():
+            starts = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "COPY ")
+            if constant.isupper() and isinstance(value, str) and value.strip().upper().startswith(starts):
+                found.append((f"{name}.{constant}", value))
+    return found
+
+
+async def test_every_statement_is_one_that_the_schema_understands(db: Connection) -> None:
+    assert len(statements()) > 20
+    for name, statement in statements():
+        if statement.strip().upper().startswith("COPY") or "pg_temp" in statement or "staging" in statement:
+            continue
+        try:
+            await db.prepare(statement)
+        except Exception as error:  # noqa: BLE001 - the name of the statement is what helps
+            pytest.fail(f"{name}: {error}")
+
+
+def test_locks_name_no_registry() -> None:
+    locks = [*ROOT.glob("requirements*.lock"), *ROOT.glob("**/package-lock.json")]
+    locks = [path for path in locks if "node_modules" not in path.parts and ".venv" not in path.parts]
+    assert len(locks) >= 2
+    for path in locks:
+        assert "://" not in path.read_text("utf-8"), path
+
+
+def test_the_two_locks_pin_the_same_versions() -> None:
+    def pins(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    production, development = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert production.items() <= development.items()
