@@ -8,16 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.channels.rendering import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
 from service.command_line import run_in_transaction
 from service.money import MAX_AMOUNT, Unit, format_amount
 from service.organisers import operations
-from service.organisers.model import (
-    DIRECTORY_ADDRESS_MAX,
-    HELP_PHONE_MAX,
-    LANGUAGES,
-    PROGRAMME_NAME_MAX,
-    Programme,
-)
+from service.organisers.model import LANGUAGES, Programme
 
 organiser_app = typer.Typer(help="Organisers: who decides and pays.", no_args_is_help=True)
 region_app = typer.Typer(help="Regions: organisers that share approvals of providers.", no_args_is_help=True)
@@ -46,7 +41,7 @@ def add_organiser(
     directory_address: Annotated[
         str,
         typer.Option(
-            help=f"Where the approved providers are listed; in every text, at most {DIRECTORY_ADDRESS_MAX} characters."
+            help=f"Where the approved providers are listed; in every text, at most {DIRECTORY_MAX} characters."
         ),
     ],
     region: Annotated[str | None, typer.Option(help="The region's short name.")] = None,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from service.channels.rendering import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
 from service.channels.sms_text import Encoding, measure
 from service.errors import Conflict, Invalid, NotFound
 from service.money import MAX_AMOUNT, Unit
@@ -17,9 +18,6 @@ from service.money import MAX_AMOUNT, Unit
 LANGUAGES = ("fi", "sv", "en")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 NAME_MAX = 120
-PROGRAMME_NAME_MAX = 28
-HELP_PHONE_MAX = 16
-DIRECTORY_ADDRESS_MAX = 30
 
 
 class OrganiserUnknown(NotFound):
@@ -129,7 +127,7 @@ def check_organiser(organiser: Organiser) -> None:
     if organiser.default_language not in LANGUAGES:
         raise LanguageUnserved
     _check_text("help_phone", organiser.help_phone, HELP_PHONE_MAX)
-    _check_text("directory_address", organiser.directory_address, DIRECTORY_ADDRESS_MAX)
+    _check_text("directory_address", organiser.directory_address, DIRECTORY_MAX)
 
 
 def check_programme(programme: Programme) -> None:

@@ -72,7 +72,7 @@ class KeyExpiryPast(Invalid):
 
 
 class PermissionUnknown(Invalid):
-    """An owner of this kind cannot have such a permission; `allowed` lists those it can have."""
+    """An owner of this kind cannot have such a permission; `permissions` lists those it can have."""
 
     code = "permission_unknown"
 
@@ -179,7 +179,7 @@ def choose_permissions(owner: Owner, wanted: frozenset[str] | None) -> frozenset
     if wanted is None:
         return allowed
     if not wanted or not wanted <= allowed:
-        raise PermissionUnknown(allowed=", ".join(sorted(allowed)))
+        raise PermissionUnknown(permissions=", ".join(sorted(allowed)))
     return wanted
 
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.channels.rendering import PROGRAMME_NAME_MAX
 from service.db import Connection, Pool, transaction
 from service.money import Unit
 from service.organisers import operations
@@ -122,7 +123,7 @@ def test_an_organiser_that_would_spoil_a_text_is_refused(change: dict[str, str],
         ({"programme": "Koti palvelu"}, SlugMalformed),
         ({"names": {"fi": "Kotipalvelu"}}, LanguageUnserved),
         ({"names": dict.fromkeys((*LANGUAGES, "de"), "x")}, LanguageUnserved),
-        ({"names": dict.fromkeys(LANGUAGES, "x" * 29)}, TextUnfit),
+        ({"names": dict.fromkeys(LANGUAGES, "x" * (PROGRAMME_NAME_MAX + 1))}, TextUnfit),
         ({"names": dict.fromkeys(LANGUAGES, " x")}, TextUnfit),
         ({"step": 0}, UnitValueUnfit),
         ({"step": 10**30}, UnitValueUnfit),
