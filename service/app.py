@@ -13,7 +13,7 @@ from service.debits import handlers as debit_handlers
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.vouchers import handlers as voucher_handlers
-from service.web import MAX_BODY_BYTES, Route, aiohttp_handler, edge
+from service.web import MAX_BODY_BYTES, Route, add_routes, edge
 
 log = structlog.get_logger()
 
@@ -42,8 +42,7 @@ def build_app(resources: Resources) -> web.Application:
     """The application over open resources; it closes nothing."""
     app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
     app[site.ROUTES_KEY] = ROUTES
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, aiohttp_handler(route, resources))
+    add_routes(app, ROUTES, resources)
     return app
 
 

@@ -1,4 +1,4 @@
-"""The rules that last, as tests: sizes, words, routes, errors, statements, locks. What they forbid is told in docs/style.md."""
+"""The rules that last, as tests: sizes, words, routes, errors, statements, locks."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ def test_sentences_of_one_error_have_the_same_placeholders_in_every_language_and
         assert set(catalogue(language)) <= codes, f"{language}: sentences that no error uses"
     for code in codes:
         placeholders = {
-            language: set(re.findall(r"{(\w+)}", " ".join(catalogue(language)[code].values()))) for language in LANGUAGES
+            language: set(re.findall(r"{(\w+)}", " ".join(catalogue(language)[code].values())))
+            for language in LANGUAGES
         }
         assert len(set(map(frozenset, placeholders.values()))) == 1, (code, placeholders)
 

@@ -17,7 +17,7 @@ from service.web.calls import (
     RequestModel,
     Route,
 )
-from service.web.edge import MAX_BODY_BYTES, aiohttp_handler, edge, once, problem_reply
+from service.web.edge import MAX_BODY_BYTES, add_routes, edge, once, problem_reply
 from service.web.errors import EDGE_ERRORS, status_of
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "Reply",
     "RequestModel",
     "Route",
-    "aiohttp_handler",
+    "add_routes",
     "edge",
     "once",
     "problem_reply",

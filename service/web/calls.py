@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 from uuid import UUID
 
 from aiohttp import web
@@ -52,12 +52,10 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_strip_whitespace=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_nul(cls, data: Any) -> Any:
-        if isinstance(data, dict) and any(isinstance(value, str) and "\0" in value for value in data.values()):
-            raise ValueError("a text contains a NUL byte")
-        return data
+    @model_validator(mode="after")
+    def _refuse_nul(self) -> Self:
+        _refuse_nul_in(self)
+        return self
 
 
 class QueryModel(BaseModel):
@@ -65,12 +63,15 @@ class QueryModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_nul(cls, data: Any) -> Any:
-        if isinstance(data, dict) and any("\0" in str(value) for value in data.values()):
-            raise ValueError("a text contains a NUL byte")
-        return data
+    @model_validator(mode="after")
+    def _refuse_nul(self) -> Self:
+        _refuse_nul_in(self)
+        return self
+
+
+def _refuse_nul_in(model: BaseModel) -> None:
+    if any(isinstance(value, str) and "\0" in value for value in model.__dict__.values()):
+        raise ValueError("a text contains a NUL byte")
 
 
 class AnswerModel(BaseModel):

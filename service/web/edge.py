@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 from aiohttp import web
@@ -97,9 +97,14 @@ def problem_reply(error: SeteliError, language: str) -> Reply:
     )
 
 
-def aiohttp_handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Wrap a route's handler with everything that its Route says."""
+def add_routes(app: web.Application, routes: Iterable[Route], resources: EdgeResources) -> None:
+    """Serve these routes, each wrapped in everything that its Route says; GET answers HEAD too."""
+    for route in routes:
+        add = app.router.add_get if route.method == "GET" else app.router.add_post
+        add(route.path, _handler(route, resources))
 
+
+def _handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(raw: web.Request) -> web.Response:
         started = time.perf_counter()
         language = choose_language(raw.headers.get("Accept-Language"))
