@@ -1,0 +1,131 @@
+"""Decisions as the lines of a CSV file: which columns there are, and how a line becomes a decision. Pure.
+
+The rules for the content are those of `decisions`; here is only what JSON would have told by its types.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from service.errors import Invalid
+from service.vouchers.decisions import PostedDecision, invalid_field
+
+REQUIRED = ("decision_ref", "programme", "status", "client_ref", "granted", "valid_from", "valid_to")
+OPTIONAL = ("phone", "email", "language", "initials", "municipality", "weekly_visits", "weekly_minutes")
+# What we write beside rejected rows. Passed over on input, so that a corrected file can be imported as it is.
+NOTES = ("rejected_line", "rejected_code", "rejected_reason")
+COLUMNS = REQUIRED + OPTIONAL + NOTES
+DELIMITERS = ",;\t"
+
+
+class FileUnreadable(Invalid):
+    """The file is not a table that can be read at all; `reason` says why and `line` where."""
+
+    code = "file_unreadable"
+
+
+class HeaderUnfit(Invalid):
+    """The first line lacks columns (`missing`), has ones nobody knows (`unknown`), or one twice (`repeated`)."""
+
+    code = "header_unfit"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the file as it was, with the number of its first line in the file."""
+
+    line: int
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns in the file's own order and spelling, and where each of ours stands."""
+
+    names: Sequence[str]
+    places: Mapping[str, int]
+    delimiter: str
+
+
+def read_header(first_line: str) -> Header:
+    """Find the delimiter and the columns. Raises HeaderUnfit."""
+    delimiter = max(DELIMITERS, key=first_line.count)
+    names = next(csv.reader(io.StringIO(first_line), delimiter=delimiter), [])
+    plain = [name.strip().lower() for name in names]
+    missing = [name for name in REQUIRED if name not in plain]
+    if "phone" not in plain and "email" not in plain:
+        missing.append("phone / email")
+    unknown = [name for name in plain if name not in COLUMNS]
+    repeated = sorted({name for name in plain if plain.count(name) > 1})
+    if missing or unknown or repeated:
+        raise HeaderUnfit(
+            missing=", ".join(missing) or "–",
+            unknown=", ".join(name[:40] for name in unknown[:20]) or "–",
+            repeated=", ".join(repeated) or "–",
+        )
+    return Header(names=names, places={name: place for place, name in enumerate(plain)}, delimiter=delimiter)
+
+
+def read_rows(lines: Iterator[str], header: Header) -> Iterator[Row]:
+    """The rows after the header; empty lines are passed over. Raises FileUnreadable."""
+    reader = csv.reader(lines, delimiter=header.delimiter)
+    line = 2
+    try:
+        for cells in reader:
+            if any(cells):
+                yield Row(line, cells)
+            line = reader.line_num + 2
+    except csv.Error as error:
+        raise FileUnreadable(reason=str(error), line=line) from None
+    except UnicodeDecodeError:
+        raise FileUnreadable(reason="not UTF-8", line=line) from None
+
+
+def read_row(row: Row, header: Header) -> PostedDecision:
+    """Raises InvalidRequest naming the field."""
+    if len(row.cells) != len(header.names):
+        raise invalid_field("line", f"has {len(row.cells)} columns, the header has {len(header.names)}")
+    cells = row.cells
+    places = header.places
+
+    def text(name: str) -> str:
+        place = places.get(name)
+        return cells[place].strip() if place is not None else ""
+
+    return PostedDecision(
+        decision_ref=text("decision_ref"),
+        programme=text("programme"),
+        status=text("status"),
+        client_ref=text("client_ref"),
+        phone=text("phone") or None,
+        email=text("email") or None,
+        language=text("language") or None,
+        initials=text("initials") or None,
+        municipality=text("municipality") or None,
+        granted=_number("granted", text("granted")) or 0,
+        weekly_visits=_number("weekly_visits", text("weekly_visits")),
+        weekly_minutes=_number("weekly_minutes", text("weekly_minutes")),
+        valid_from=_day("valid_from", text("valid_from")),
+        valid_to=_day("valid_to", text("valid_to")),
+    )
+
+
+def _number(field: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 12):
+        raise invalid_field(field, "a whole number")
+    return int(text)
+
+
+def _day(field: str, text: str) -> date:
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise invalid_field(field, "a day as YYYY-MM-DD")

@@ -1,0 +1,206 @@
+"""What a decision must be like, the same for a request and for a line of an import file. Pure.
+
+Checked in two parts: `read_decision` depends on the content alone; `check_rules` on the programme and the day, which
+change: a decision that is repeated after its last day is still the same decision.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from stdnum.fi import hetu
+
+from service.channels.contacts import parse_email, parse_mobile
+from service.errors import InvalidRequest
+from service.money import MAX_AMOUNT
+from service.organisers.model import LANGUAGES, Programme
+from service.vouchers.model import (
+    Contact,
+    ContactMissing,
+    DecisionStatus,
+    GrantedNotInSteps,
+    PersonalIdentityCode,
+    ValidityBackwards,
+    ValidityOver,
+    ValidityTooLong,
+)
+
+REF_MAX = 80
+INITIALS_MAX = 12
+MUNICIPALITY_MAX = 60
+CONTACT_MAX = 254
+MAX_WEEKLY = 10_080  # minutes in a week
+VALIDITY_MAX_DAYS = 3 * 365 + 1
+HELSINKI = ZoneInfo("Europe/Helsinki")
+
+# Century signs: + - and letters (those in use since 2023 too), with the dashes that word processors make of a hyphen.
+_IDENTITY_SHAPE = re.compile(r"(?=(\d{6}[-+‐‑–−A-FU-Ya-fu-y]\d{3}[0-9A-Ya-y]))", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PostedDecision:
+    """A decision as somebody sent it, types right and nothing else."""
+
+    decision_ref: str
+    programme: str
+    status: str
+    client_ref: str
+    phone: str | None
+    email: str | None
+    language: str | None
+    initials: str | None
+    municipality: str | None
+    granted: int
+    weekly_visits: int | None
+    weekly_minutes: int | None
+    valid_from: date
+    valid_to: date
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision that can be granted: contacts normalised, texts within their limits."""
+
+    decision_ref: str
+    programme: Programme
+    status: DecisionStatus
+    client_ref: str
+    contact: Contact
+    initials: str | None
+    municipality: str | None
+    granted: int
+    weekly_visits: int | None
+    weekly_minutes: int | None
+    valid_from: date
+    valid_to: date
+
+
+def helsinki_day(now: datetime) -> date:
+    """The calendar day that families and caseworkers live in."""
+    return now.astimezone(HELSINKI).date()
+
+
+def read_decision(
+    posted: PostedDecision, programme: Programme, *, default_language: str, countries: Sequence[str]
+) -> NewDecision:
+    """Normalise what was posted.
+
+    Raises InvalidRequest with the field, PersonalIdentityCode, ContactMissing, PhoneNotMobile, EmailInvalid.
+    """
+    status = _status(posted.status)
+    _check_text("decision_ref", posted.decision_ref, REF_MAX)
+    _check_text("client_ref", posted.client_ref, REF_MAX)
+    _check_no_identity_code("decision_ref", posted.decision_ref)
+    _check_no_identity_code("client_ref", posted.client_ref)
+    _check_optional("initials", posted.initials, INITIALS_MAX)
+    _check_optional("municipality", posted.municipality, MUNICIPALITY_MAX)
+    _check_range("granted", posted.granted, MAX_AMOUNT)
+    _check_range("weekly.visits", posted.weekly_visits, MAX_WEEKLY)
+    _check_range("weekly.minutes", posted.weekly_minutes, MAX_WEEKLY)
+    return NewDecision(
+        decision_ref=posted.decision_ref,
+        programme=programme,
+        status=status,
+        client_ref=posted.client_ref,
+        contact=read_contact(posted.phone, posted.email, posted.language or default_language, countries=countries),
+        initials=posted.initials or None,
+        municipality=posted.municipality or None,
+        granted=posted.granted,
+        weekly_visits=posted.weekly_visits,
+        weekly_minutes=posted.weekly_minutes,
+        valid_from=posted.valid_from,
+        valid_to=posted.valid_to,
+    )
+
+
+def read_contact(phone: str | None, email: str | None, language: str, *, countries: Sequence[str]) -> Contact:
+    """Raises ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest for a language not served."""
+    if language not in LANGUAGES:
+        raise invalid_field("language", f"one of {', '.join(LANGUAGES)}")
+    if not phone and not email:
+        raise ContactMissing
+    return Contact(
+        phone=parse_mobile(phone, countries) if phone else None,
+        email=parse_email(email) if email else None,
+        language=language,
+    )
+
+
+def check_rules(decision: NewDecision, today: date) -> None:
+    """Raises GrantedNotInSteps, ValidityBackwards, ValidityOver or ValidityTooLong, in this order."""
+    if decision.granted % decision.programme.step:
+        raise GrantedNotInSteps(step=decision.programme.step, unit=decision.programme.unit.value)
+    if decision.valid_to < decision.valid_from:
+        raise ValidityBackwards(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
+    if decision.valid_to < today:
+        raise ValidityOver(valid_to=str(decision.valid_to))
+    if (decision.valid_to - decision.valid_from).days > VALIDITY_MAX_DAYS:
+        raise ValidityTooLong(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
+
+
+def fingerprint_text(decision: NewDecision) -> str:
+    """The content in one fixed form, for the keyed digest that tells the same decision from another one.
+
+    Normalised values, so that "040 123 4567" and "+358401234567" are the same content.
+    """
+    contact = decision.contact
+    return json.dumps(
+        [
+            decision.programme.programme,
+            decision.status.value,
+            decision.client_ref,
+            contact.phone,
+            contact.email,
+            contact.language,
+            decision.initials,
+            decision.municipality,
+            decision.granted,
+            decision.weekly_visits,
+            decision.weekly_minutes,
+            decision.valid_from.isoformat(),
+            decision.valid_to.isoformat(),
+        ],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def looks_like_identity_code(text: str) -> bool:
+    """Whether a valid Finnish personal identity code stands anywhere in a text; temporary ones (900–999) count."""
+    return any(hetu.is_valid(found[1], allow_temporary=True) for found in _IDENTITY_SHAPE.finditer(text))
+
+
+def invalid_field(field: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(fields=[{"field": field, "reason": reason}])
+
+
+def _status(text: str) -> DecisionStatus:
+    try:
+        return DecisionStatus(text)
+    except ValueError:
+        raise invalid_field("status", "provisional or confirmed") from None
+
+
+def _check_text(field: str, text: str, limit: int) -> None:
+    if not 1 <= len(text) <= limit or not text.isprintable():
+        raise invalid_field(field, f"1–{limit} printable characters")
+
+
+def _check_optional(field: str, text: str | None, limit: int) -> None:
+    if text is not None and (len(text) > limit or not text.isprintable()):
+        raise invalid_field(field, f"at most {limit} printable characters")
+
+
+def _check_range(field: str, number: int | None, largest: int) -> None:
+    if number is not None and not 1 <= number <= largest:
+        raise invalid_field(field, f"a whole number from 1 to {largest}")
+
+
+def _check_no_identity_code(field: str, text: str) -> None:
+    if looks_like_identity_code(text):
+        raise PersonalIdentityCode(field=field)

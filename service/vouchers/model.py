@@ -1,0 +1,231 @@
+"""Decisions and vouchers as values, their states, and every reason to say no. Pure: no I/O, no clock.
+
+What cancelling does to the value: `cancel` sets the state and the day, and leaves `available` as it is, because a visit
+made before that day may still be entered for 30 days (facts: late entry) and must find value to be paid from. Closing,
+30 days later, moves what is left from `available` to `cancelled`. The same holds for expiry: `expired` is filled when
+the voucher is closed. Until then the debit function refuses by state and dates, not by an empty balance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from service.errors import Conflict, Invalid, NotFound, Refused
+from service.money import Unit
+
+REASON_MAX = 300
+
+
+class VoucherUnknown(NotFound):
+    """This organiser has no such voucher, whoever else may have it (I9)."""
+
+    code = "voucher_unknown"
+
+
+class DecisionDiffers(Conflict):
+    """The decision_ref came before with other content; what came first stands."""
+
+    code = "decision_differs"
+
+
+class PersonalIdentityCode(Invalid):
+    """`field` holds a Finnish personal identity code. Those are never stored; an opaque reference belongs there."""
+
+    code = "personal_identity_code"
+
+
+class ContactMissing(Invalid):
+    """A voucher goes to a mobile phone or an e-mail address; at least one is needed."""
+
+    code = "contact_missing"
+
+
+class GrantedNotInSteps(Invalid):
+    """What is granted must be a multiple of the programme's `step`, or the rest could never be used."""
+
+    code = "granted_not_in_steps"
+
+
+class ValidityBackwards(Invalid):
+    """valid_to is before valid_from."""
+
+    code = "validity_backwards"
+
+
+class ValidityOver(Invalid):
+    """valid_to is in the past: nobody could use the voucher."""
+
+    code = "validity_over"
+
+
+class ValidityTooLong(Invalid):
+    """A voucher is valid for three years at most."""
+
+    code = "validity_too_long"
+
+
+class TooManyResends(Refused):
+    """The text was sent again as often as a day allows; `retry_at` says when it may be again."""
+
+    code = "too_many_resends"
+
+
+class VoucherNotOpen(Refused):
+    """The voucher's `state` does not allow this."""
+
+    code = "voucher_not_open"
+
+
+class CancelDateUnfit(Invalid):
+    """A voucher is cancelled from a day no later than its last day of validity."""
+
+    code = "cancel_date_unfit"
+
+
+class DecisionStatus(StrEnum):
+    PROVISIONAL = "provisional"
+    CONFIRMED = "confirmed"
+
+
+class VoucherState(StrEnum):
+    """The stored states; `exhausted`, and `expired` before closing, are seen from the balance and the date."""
+
+    ISSUED = "issued"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+
+
+class ShownState(StrEnum):
+    """What people are told, in order of precedence."""
+
+    CLOSED = "closed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+    EXHAUSTED = "exhausted"
+    ISSUED = "issued"
+
+
+# A family can be told its code as long as the code can still pay for something, now or when the lock is lifted.
+SENDABLE = frozenset({ShownState.ISSUED, ShownState.EXHAUSTED, ShownState.SUSPENDED})
+
+
+def shown_state(state: VoucherState, *, available: int, held: int, valid_to: date, today: date) -> ShownState:
+    """A voucher with nothing left is exhausted, until a reversal brings something back; past its last day, expired."""
+    if state in (VoucherState.CLOSED, VoucherState.CANCELLED):
+        return ShownState(state.value)
+    if state is VoucherState.EXPIRED or today > valid_to:
+        return ShownState.EXPIRED
+    if state is VoucherState.SUSPENDED:
+        return ShownState.SUSPENDED
+    return ShownState.EXHAUSTED if available == 0 and held == 0 else ShownState.ISSUED
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a family is reached: phone in E.164, e-mail address; at least one of them."""
+
+    phone: str | None
+    email: str | None
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The voucher of a decision, new or from before, and its first message."""
+
+    voucher_id: UUID
+    message_id: UUID
+    message_state: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChange:
+    """What to put in place of the old contact; None leaves a part as it is."""
+
+    phone: str | None = None
+    email: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to find vouchers by: the first one given counts; none of them, and it is all. The phone is in E.164."""
+
+    decision_ref: str | None = None
+    client_ref: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeView:
+    """All that people see of a code."""
+
+    last_four: str
+    created_at: datetime
+    superseded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """A voucher with its decision, as stored."""
+
+    organiser_id: UUID
+    voucher_id: UUID
+    decision_id: UUID
+    decision_ref: str
+    client_ref: str
+    status: DecisionStatus
+    programme: str
+    unit: Unit
+    step: int
+    code_id: UUID
+    state: VoucherState
+    granted: int
+    available: int
+    held: int
+    debited: int
+    expired: int
+    cancelled: int
+    weekly_visits: int | None
+    weekly_minutes: int | None
+    valid_from: date
+    valid_to: date
+    cancelled_from: date | None
+    created_at: datetime
+    confirmed_at: datetime | None
+
+    def shown_state(self, today: date) -> ShownState:
+        return shown_state(self.state, available=self.available, held=self.held, valid_to=self.valid_to, today=today)
+
+
+@dataclass(frozen=True, slots=True)
+class Beneficiary:
+    """The family's row: contacts sealed, never open outside an operation."""
+
+    initials: str | None
+    municipality: str | None
+    language: str
+    phone_sealed: bytes | None
+    email_sealed: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherView:
+    """What an organiser is shown: hints instead of contacts, last digits instead of codes."""
+
+    voucher: Voucher
+    state: ShownState
+    phone_hint: str | None
+    email_hint: str | None
+    language: str
+    initials: str | None
+    municipality: str | None
+    codes: Sequence[CodeView]

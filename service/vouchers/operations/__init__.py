@@ -1,0 +1,33 @@
+"""The use cases of vouchers, each in its caller's transaction; the caller wakes the worker after commit."""
+
+from service.vouchers.operations.issuing import CODE_DRAWS, CodesExhausted, issue_voucher, store_new_code
+from service.vouchers.operations.sending import Sent, change_contact, replace_code, resend, secret_fields
+from service.vouchers.operations.states import cancel, confirm, resume, suspend
+from service.vouchers.operations.viewing import (
+    find_voucher,
+    find_voucher_of_ref,
+    search_vouchers,
+    voucher_messages,
+    voucher_view,
+)
+
+__all__ = [
+    "CODE_DRAWS",
+    "CodesExhausted",
+    "Sent",
+    "cancel",
+    "change_contact",
+    "confirm",
+    "find_voucher",
+    "find_voucher_of_ref",
+    "issue_voucher",
+    "replace_code",
+    "resend",
+    "resume",
+    "search_vouchers",
+    "secret_fields",
+    "store_new_code",
+    "suspend",
+    "voucher_messages",
+    "voucher_view",
+]

@@ -1,0 +1,130 @@
+"""Caseworkers' changes of a voucher's state. Each is idempotent: what is already so stays so and is not noted again."""
+
+from __future__ import annotations
+
+from datetime import date
+from uuid import UUID
+
+from service import audit
+from service.channels.operations import suppress_pending
+from service.db import Connection
+from service.organisers.model import Organiser
+from service.vouchers.model import (
+    CancelDateUnfit,
+    DecisionStatus,
+    Voucher,
+    VoucherNotOpen,
+    VoucherState,
+    VoucherUnknown,
+)
+from service.vouchers.operations.viewing import find_voucher
+from service.vouchers.queries import vouchers as queries
+
+CANCELLED = "voucher_cancelled"
+
+
+async def confirm(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str) -> None:
+    """The formal letter is out: providers see the decision as confirmed. Raises VoucherUnknown."""
+    voucher = await _lock(conn, organiser, voucher_id)
+    if voucher.status is DecisionStatus.CONFIRMED:
+        return
+    await queries.confirm_decision(conn, organiser_id=organiser.organiser_id, decision_id=voucher.decision_id)
+    await _note(conn, organiser, voucher_id, actor, "voucher.confirm", None)
+
+
+async def suspend(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
+    """No debit until it is resumed; holds stay. Raises VoucherUnknown, VoucherNotOpen."""
+    await _move(
+        conn,
+        organiser,
+        voucher_id,
+        start=VoucherState.ISSUED,
+        end=VoucherState.SUSPENDED,
+        actor=actor,
+        action="voucher.suspend",
+        reason=reason,
+    )
+
+
+async def resume(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
+    """A suspended voucher can be used again. Raises VoucherUnknown, VoucherNotOpen."""
+    await _move(
+        conn,
+        organiser,
+        voucher_id,
+        start=VoucherState.SUSPENDED,
+        end=VoucherState.ISSUED,
+        actor=actor,
+        action="voucher.resume",
+        reason=reason,
+    )
+
+
+async def cancel(
+    conn: Connection,
+    *,
+    organiser: Organiser,
+    voucher_id: UUID,
+    actor: str,
+    reason: str,
+    from_date: date | None,
+    today: date,
+) -> None:
+    """No visit from `from_date` (default today) on is paid any more; earlier ones may be entered for 30 days.
+
+    The value stays available for those until the voucher is closed (see model.py). What was still to be sent of the
+    code is suppressed. Raises VoucherUnknown, CancelDateUnfit, VoucherNotOpen (also for another date than the one it
+    is cancelled from already).
+    """
+    voucher = await _lock(conn, organiser, voucher_id)
+    if voucher.state is VoucherState.CANCELLED and from_date in (None, voucher.cancelled_from):
+        return
+    if voucher.state not in (VoucherState.ISSUED, VoucherState.SUSPENDED):
+        raise VoucherNotOpen(state=voucher.state.value)
+    day = from_date or min(today, voucher.valid_to)
+    if day > voucher.valid_to:
+        raise CancelDateUnfit(from_date=str(day), valid_to=str(voucher.valid_to))
+    await queries.cancel_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, from_date=day)
+    await suppress_pending(conn, organiser.organiser_id, secret_id=voucher.code_id, reason=CANCELLED)
+    await _note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
+
+
+async def _move(
+    conn: Connection,
+    organiser: Organiser,
+    voucher_id: UUID,
+    *,
+    start: VoucherState,
+    end: VoucherState,
+    actor: str,
+    action: str,
+    reason: str,
+) -> None:
+    voucher = await _lock(conn, organiser, voucher_id)
+    if voucher.state is end:
+        return
+    if voucher.state is not start:
+        raise VoucherNotOpen(state=voucher.state.value)
+    await queries.update_state(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, state=end)
+    await _note(conn, organiser, voucher_id, actor, action, reason)
+
+
+async def _lock(conn: Connection, organiser: Organiser, voucher_id: UUID) -> Voucher:
+    """The voucher as it is once every other caseworker's change is over."""
+    organiser_id = organiser.organiser_id
+    if await queries.lock_beneficiary(conn, organiser_id=organiser_id, voucher_id=voucher_id) is None:
+        raise VoucherUnknown
+    return await find_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+
+
+async def _note(
+    conn: Connection, organiser: Organiser, voucher_id: UUID, actor: str, action: str, reason: str | None
+) -> None:
+    await audit.record(
+        conn,
+        organiser_id=organiser.organiser_id,
+        actor=actor,
+        action=action,
+        subject_id=voucher_id,
+        reason=reason,
+    )

@@ -1,0 +1,210 @@
+"""Vouchers and their families' contacts are found and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+from service.money import Unit
+from service.vouchers.model import Beneficiary, CodeView, DecisionStatus, Voucher, VoucherState
+from service.vouchers.queries.issuing import SealedContact
+
+_VOUCHER = """
+SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
+       v.step, v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
+       v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at
+  FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+"""
+
+SELECT_VOUCHER = _VOUCHER + " WHERE v.organiser_id = $1 AND v.voucher_id = $2"
+
+
+async def select_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Voucher | None:
+    row = await conn.fetchrow(SELECT_VOUCHER, organiser_id, voucher_id)
+    return None if row is None else _voucher(row)
+
+
+# Newest first; ids are UUIDv7, so the id is the time and the cursor.
+SELECT_VOUCHERS = (
+    _VOUCHER
+    + """
+ WHERE v.organiser_id = $1 AND ($2::uuid IS NULL OR v.voucher_id < $2)
+ ORDER BY v.voucher_id DESC LIMIT $3
+"""
+)
+
+
+async def select_vouchers(
+    conn: Connection, *, organiser_id: UUID, before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    return [_voucher(row) for row in await conn.fetch(SELECT_VOUCHERS, organiser_id, before, limit)]
+
+
+SELECT_VOUCHERS_OF_REF = (
+    _VOUCHER
+    + """
+ WHERE d.organiser_id = $1 AND d.decision_ref = $2 AND ($3::uuid IS NULL OR v.voucher_id < $3)
+ ORDER BY v.voucher_id DESC LIMIT $4
+"""
+)
+
+
+async def select_vouchers_of_ref(
+    conn: Connection, *, organiser_id: UUID, decision_ref: str, before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    rows = await conn.fetch(SELECT_VOUCHERS_OF_REF, organiser_id, decision_ref, before, limit)
+    return [_voucher(row) for row in rows]
+
+
+SELECT_VOUCHERS_OF_CLIENT = (
+    _VOUCHER
+    + """
+ WHERE d.organiser_id = $1 AND d.client_ref = $2 AND ($3::uuid IS NULL OR v.voucher_id < $3)
+ ORDER BY v.voucher_id DESC LIMIT $4
+"""
+)
+
+
+async def select_vouchers_of_client(
+    conn: Connection, *, organiser_id: UUID, client_ref: str, before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    rows = await conn.fetch(SELECT_VOUCHERS_OF_CLIENT, organiser_id, client_ref, before, limit)
+    return [_voucher(row) for row in rows]
+
+
+# Both index keys while they rotate: a row has the one or the other.
+SELECT_VOUCHERS_OF_PHONE = (
+    _VOUCHER
+    + """
+  JOIN beneficiaries b ON b.organiser_id = v.organiser_id AND b.voucher_id = v.voucher_id
+ WHERE b.organiser_id = $1 AND b.phone_index = ANY($2::bytea[]) AND ($3::uuid IS NULL OR v.voucher_id < $3)
+ ORDER BY v.voucher_id DESC LIMIT $4
+"""
+)
+
+
+async def select_vouchers_of_phone(
+    conn: Connection, *, organiser_id: UUID, indexes: Sequence[bytes], before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    rows = await conn.fetch(SELECT_VOUCHERS_OF_PHONE, organiser_id, indexes, before, limit)
+    return [_voucher(row) for row in rows]
+
+
+_BENEFICIARY = """
+SELECT initials, municipality, language, phone_sealed, email_sealed
+  FROM beneficiaries WHERE organiser_id = $1 AND voucher_id = $2
+"""
+SELECT_BENEFICIARY = _BENEFICIARY
+LOCK_BENEFICIARY = _BENEFICIARY + " FOR UPDATE"
+
+
+async def select_beneficiary(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Beneficiary | None:
+    row = await conn.fetchrow(SELECT_BENEFICIARY, organiser_id, voucher_id)
+    return None if row is None else Beneficiary(**dict(row))
+
+
+async def lock_beneficiary(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Beneficiary | None:
+    """The row that caseworkers' changes of one voucher wait for; a debit never does."""
+    row = await conn.fetchrow(LOCK_BENEFICIARY, organiser_id, voucher_id)
+    return None if row is None else Beneficiary(**dict(row))
+
+
+UPDATE_CONTACT = """
+UPDATE beneficiaries
+   SET language = $3, phone_sealed = $4, phone_index = $5, email_sealed = $6, email_index = $7
+ WHERE organiser_id = $1 AND voucher_id = $2
+"""
+
+
+async def update_contact(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, contact: SealedContact) -> None:
+    await conn.execute(
+        UPDATE_CONTACT,
+        organiser_id,
+        voucher_id,
+        contact.language,
+        contact.phone_sealed,
+        contact.phone_index,
+        contact.email_sealed,
+        contact.email_index,
+    )
+
+
+SELECT_CODES = """
+SELECT last_four, created_at, superseded_at FROM codes
+ WHERE organiser_id = $1 AND voucher_id = $2 ORDER BY superseded_at DESC NULLS FIRST, code_id DESC
+"""
+
+
+async def select_codes(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[CodeView]:
+    """The live code first, then the superseded ones, newest first."""
+    return [CodeView(**dict(row)) for row in await conn.fetch(SELECT_CODES, organiser_id, voucher_id)]
+
+
+# A code that was replaced, or whose voucher nobody can use any more, is not told to anybody.
+SELECT_LIVE_CODES = """
+SELECT c.code_id, c.sealed
+  FROM unnest($1::uuid[], $2::uuid[]) AS wanted (organiser_id, code_id)
+  JOIN codes c ON c.organiser_id = wanted.organiser_id AND c.code_id = wanted.code_id
+  JOIN vouchers v ON v.organiser_id = c.organiser_id AND v.voucher_id = c.voucher_id
+ WHERE c.superseded_at IS NULL AND v.state NOT IN ('cancelled', 'closed')
+"""
+
+
+async def select_live_codes(
+    conn: Connection, *, organiser_ids: Sequence[UUID], code_ids: Sequence[UUID]
+) -> Sequence[tuple[UUID, bytes]]:
+    return [tuple(row) for row in await conn.fetch(SELECT_LIVE_CODES, organiser_ids, code_ids)]
+
+
+CONFIRM_DECISION = """
+UPDATE decisions SET status = 'confirmed', confirmed_at = now()
+ WHERE organiser_id = $1 AND decision_id = $2 AND status = 'provisional'
+"""
+
+
+async def confirm_decision(conn: Connection, *, organiser_id: UUID, decision_id: UUID) -> None:
+    await conn.execute(CONFIRM_DECISION, organiser_id, decision_id)
+
+
+UPDATE_STATE = "UPDATE vouchers SET state = $3 WHERE organiser_id = $1 AND voucher_id = $2"
+
+
+async def update_state(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, state: VoucherState) -> None:
+    await conn.execute(UPDATE_STATE, organiser_id, voucher_id, state.value)
+
+
+CANCEL_VOUCHER = """
+UPDATE vouchers SET state = 'cancelled', cancelled_from = $3 WHERE organiser_id = $1 AND voucher_id = $2
+"""
+
+
+async def cancel_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, from_date: date) -> None:
+    await conn.execute(CANCEL_VOUCHER, organiser_id, voucher_id, from_date)
+
+
+# With `limit` resends in the last 24 hours, the limit-th newest must be a day old before the next one.
+SELECT_LIMITING_RESEND = """
+SELECT recorded_at, now() AS now FROM audit
+ WHERE organiser_id = $1 AND subject_id = $2 AND action = $3 AND recorded_at > now() - interval '24 hours'
+ ORDER BY recorded_at DESC OFFSET $4 LIMIT 1
+"""
+
+
+async def select_limiting_resend(
+    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, action: str, limit: int
+) -> tuple[datetime, datetime] | None:
+    """When it was recorded, and the database's present time; None while another resend is allowed."""
+    row = await conn.fetchrow(SELECT_LIMITING_RESEND, organiser_id, voucher_id, action, limit - 1)
+    return None if row is None else (row["recorded_at"], row["now"])
+
+
+def _voucher(row: Record) -> Voucher:
+    values = dict(row)
+    values["unit"] = Unit(values["unit"])
+    values["state"] = VoucherState(values["state"])
+    values["status"] = DecisionStatus(values["status"])
+    return Voucher(**values)
