@@ -45,7 +45,7 @@ class Wakeups:
         self._connecting = asyncio.Lock()
         self._sending: set[asyncio.Task[None]] = set()
 
-    async def wake(self, message_id: UUID) -> None:
+    def wake(self, message_id: UUID) -> None:
         """Tell a worker that there is a message to send. Waits for nothing and never raises."""
         if len(self._sending) >= WAITING_MAX:
             metrics.wakeups_failed.inc()

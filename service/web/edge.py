@@ -208,11 +208,13 @@ def invalid_request(error: ValidationError) -> SeteliError:
 
 
 @web.middleware
-async def edge(raw: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+async def edge(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """The outermost loop of a request: unknown addresses, wrong methods, and faults of ours."""
-    language = choose_language(raw.headers.get("Accept-Language"))
+    language = choose_language(request.headers.get("Accept-Language"))
     try:
-        return await handler(raw)
+        return await handler(request)
     except web.HTTPNotFound:
         return to_response(problem_reply(RouteNotFound(), language))
     except web.HTTPMethodNotAllowed as error:
@@ -220,7 +222,7 @@ async def edge(raw: web.Request, handler: Callable[[web.Request], Awaitable[web.
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the process's outermost loop
-        log.error("request_failed", path_template=_template(raw), method=raw.method, **exception_fields(error))
+        log.error("request_failed", path_template=_template(request), method=request.method, **exception_fields(error))
         return to_response(problem_reply(InternalError(), language))
 
 
