@@ -68,7 +68,7 @@ class Grouper(Generic[Item, Result]):
         self._departure = None
         while self._waiting and len(self._flights) < self._max_in_flight:
             group = [self._waiting.popleft() for _ in range(min(self._max_items, len(self._waiting)))]
-            flight = asyncio.create_task(self._fly([item for item, _ in group]))
+            flight = asyncio.get_running_loop().create_task(self._fly([item for item, _ in group]))
             self._flights.add(flight)
             flight.add_done_callback(partial(self._land, [future for _, future in group]))
 

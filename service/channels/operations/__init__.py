@@ -1,0 +1,56 @@
+"""The use cases of delivery, each one transaction. Other nouns call `queue_message` and its like in theirs."""
+
+from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
+from service.channels.operations.outbox import (
+    MESSAGE_COLUMNS,
+    message_record,
+    message_row,
+    queue_message,
+    queue_messages,
+    suppress_pending,
+    timeline,
+)
+from service.channels.operations.receipts import ReceiptGroup, Report, receipt_group, record_receipts
+from service.channels.operations.sending import Answered, Sending, claim_due, claim_probes, record_answers
+from service.channels.operations.upkeep import (
+    BATCH,
+    Silent,
+    claim_silent,
+    decide_failures,
+    expire_leases,
+    fail_held,
+    look_up,
+    queue_age_s,
+)
+
+__all__ = [
+    "BATCH",
+    "MESSAGE_COLUMNS",
+    "Answered",
+    "Delivery",
+    "DeliverySettings",
+    "Images",
+    "ReceiptGroup",
+    "Repair",
+    "Report",
+    "SecretFields",
+    "Sending",
+    "Silent",
+    "claim_due",
+    "claim_probes",
+    "claim_silent",
+    "decide_failures",
+    "expire_leases",
+    "fail_held",
+    "look_up",
+    "message_record",
+    "message_row",
+    "queue_age_s",
+    "queue_message",
+    "queue_messages",
+    "receipt_group",
+    "record_answers",
+    "record_receipts",
+    "suppress_pending",
+    "timeline",
+]

@@ -1,0 +1,172 @@
+"""Queue a message in the caller's transaction, withdraw it, and show what became of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from service.channels.contacts import hint_email, hint_phone
+from service.channels.gateway import ChannelName
+from service.channels.model import DEADLINE_S, NewMessage
+from service.channels.queries import outbox as queries
+from service.channels.queries.outbox import MessageRow
+from service.crypto import Keys
+from service.db import Connection
+
+MESSAGE_COLUMNS = (
+    *("organiser_id", "message_id", "kind", "subject_id", "secret_id", "fields", "channel", "language"),
+    *("recipient_sealed", "recipient_index", "recipient_hint"),
+    *("other_channel", "other_sealed", "other_index", "other_hint", "priority", "deadline_at", "requested_by"),
+)
+"""The order of `message_record`, for COPY."""
+
+
+def contact_context(organiser_id: UUID) -> bytes:
+    """What a sealed contact is bound to."""
+    return b"contact" + organiser_id.bytes
+
+
+async def queue_message(conn: Connection, keys: Keys, message: NewMessage) -> UUID:
+    """Write the outbox row in the caller's transaction; returns the message's id, to wake a worker by after commit.
+
+    The message goes out if and only if the transaction commits. Not idempotent: each call is another message.
+    """
+    row = message_row(keys, message)
+    await queries.insert_message(conn, row=row)
+    return row.message_id
+
+
+async def queue_messages(conn: Connection, keys: Keys, messages: Sequence[NewMessage]) -> list[UUID]:
+    """Like `queue_message`, for many at once, by COPY. Needs a transaction; returns the ids in the order given."""
+    rows = [message_row(keys, message) for message in messages]
+    now = await queries.select_now(conn)
+    await queries.copy_messages(conn, records=[message_record(row, now=now) for row in rows], columns=MESSAGE_COLUMNS)
+    return [row.message_id for row in rows]
+
+
+def message_row(keys: Keys, message: NewMessage) -> MessageRow:
+    """The row of a new message, with its contacts sealed. Phone first; e-mail is then the other channel."""
+    sides = [
+        _sealed(keys, message.organiser_id, channel, purpose, contact)
+        for channel, purpose, contact in _contacts(message)
+    ]
+    if not sides:
+        raise ValueError("a message needs a phone number or an e-mail address")
+    channel, sealed, index, hint = sides[0]
+    other = sides[1] if len(sides) > 1 else (None, None, None, None)
+    return MessageRow(
+        organiser_id=message.organiser_id,
+        message_id=uuid7(),
+        kind=message.kind,
+        subject_id=message.subject_id,
+        secret_id=message.secret_id,
+        fields=dict(message.fields),
+        channel=channel,
+        language=message.language,
+        recipient_sealed=sealed,
+        recipient_index=index,
+        recipient_hint=hint,
+        other_channel=other[0],
+        other_sealed=other[1],
+        other_index=other[2],
+        other_hint=other[3],
+        priority=message.priority,
+        deadline_s=DEADLINE_S[channel],
+        requested_by=message.requested_by,
+    )
+
+
+def _contacts(message: NewMessage) -> list[tuple[ChannelName, str, str]]:
+    found: list[tuple[ChannelName, str, str]] = []
+    if message.contacts.phone is not None:
+        found.append(("sms", "phone", message.contacts.phone))
+    if message.contacts.email is not None:
+        found.append(("email", "email", message.contacts.email))
+    return found
+
+
+def _sealed(
+    keys: Keys, organiser_id: UUID, channel: ChannelName, purpose: str, contact: str
+) -> tuple[ChannelName, bytes, bytes, str]:
+    hint = hint_phone(contact) if channel == "sms" else hint_email(contact)
+    sealed = keys.sealer.seal(contact, contact_context(organiser_id))
+    return channel, sealed, keys.index.current(purpose, contact), hint
+
+
+def message_record(row: MessageRow, *, now: datetime) -> tuple[object, ...]:
+    """The row as COPY takes it, in the order of MESSAGE_COLUMNS. `now` is the database's clock."""
+    deadline_at = now + timedelta(seconds=row.deadline_s)
+    return tuple(deadline_at if column == "deadline_at" else getattr(row, column) for column in MESSAGE_COLUMNS)
+
+
+async def suppress_pending(conn: Connection, organiser_id: UUID, *, secret_id: UUID, reason: str) -> Sequence[UUID]:
+    """Withdraw the unsent messages that would tell a secret which is no longer valid; returns their ids. Idempotent.
+
+    One that is on its way cannot be called back; one that would be sent again is stopped when it is rendered.
+    """
+    return await queries.suppress_pending(conn, organiser_id=organiser_id, secret_id=secret_id, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownReceipt:
+    status: str
+    error_code: str | None
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAttempt:
+    attempt_id: UUID
+    gateway: str
+    outcome: str | None  # None while the call is under way
+    reference: str | None
+    error_code: str | None
+    parts: int | None
+    encoding: str | None
+    started_at: datetime
+    answered_at: datetime | None
+    receipts: tuple[ShownReceipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    message_id: UUID
+    kind: str
+    channel: str
+    language: str
+    recipient_hint: str
+    fallback_of: UUID | None
+    state: str
+    reason: str | None
+    requested_by: str
+    created_at: datetime
+    due_at: datetime | None  # when something happens next
+    accepted_at: datetime | None
+    delivered_at: datetime | None
+    attempts: tuple[ShownAttempt, ...]
+
+
+async def timeline(conn: Connection, organiser_id: UUID, subject_id: UUID) -> list[ShownMessage]:
+    """Every message about a subject with its attempts, their receipts and reasons; newest last. No contents."""
+    messages = await queries.select_messages(conn, organiser_id=organiser_id, subject_id=subject_id)
+    attempts = await queries.select_attempts(
+        conn, organiser_id=organiser_id, message_ids=[row["message_id"] for row in messages]
+    )
+    receipts = await queries.select_receipts(
+        conn, organiser_id=organiser_id, attempt_ids=[row["attempt_id"] for row in attempts]
+    )
+    of_attempt: defaultdict[UUID, list[ShownReceipt]] = defaultdict(list)
+    for row in receipts:
+        fields = dict(row)
+        of_attempt[fields.pop("attempt_id")].append(ShownReceipt(**fields))
+    of_message: defaultdict[UUID, list[ShownAttempt]] = defaultdict(list)
+    for row in attempts:
+        fields = dict(row)
+        message_id = fields.pop("message_id")
+        of_message[message_id].append(ShownAttempt(**fields, receipts=tuple(of_attempt[row["attempt_id"]])))
+    return [ShownMessage(**dict(row), attempts=tuple(of_message[row["message_id"]])) for row in messages]

@@ -1,0 +1,242 @@
+"""What must happen although nobody calls: leases end, silence is looked into, failures are decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from asyncpg import Record
+from uuid_utils.compat import uuid7
+
+from service import metrics
+from service.channels.gateway import Absent, Accepted, Action, ChannelName, LookUp, Unknown
+from service.channels.model import (
+    DEADLINE_S,
+    HAS_RECEIPTS,
+    Failure,
+    MessageState,
+    Move,
+    Reason,
+    Silence,
+    action_of,
+    after_failure,
+    after_look_up,
+)
+from service.channels.operations.delivery import Delivery
+from service.channels.operations.outbox import contact_context
+from service.channels.queries import upkeep as queries
+from service.channels.queries.upkeep import DecisionRow, LookUpRow
+from service.crypto import SealBroken
+from service.db import Connection, autocommit, transaction
+
+log = structlog.get_logger()
+
+BATCH = 200
+SHORTEST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 900.0
+
+RetryIn = Callable[[ChannelName, Action, int], float | None]
+"""From channel, class of error and tries so far to the seconds before the next try; None: no more."""
+
+
+async def expire_leases(delivery: Delivery) -> int:
+    """Messages that were being sent when their lease ran out become unknown; returns how many."""
+    async with autocommit(delivery.pool) as conn:
+        expired = await queries.expire_leases(conn, unknown_wait_s=delivery.settings.unknown_wait_s, limit=BATCH)
+    for message_id in expired:
+        log.warning("lease_expired", message_id=message_id)
+    return len(expired)
+
+
+async def fail_held(delivery: Delivery) -> int:
+    """Messages that a paused gateway has held past their deadline go on to another way; returns how many."""
+    async with autocommit(delivery.pool) as conn:
+        return len(await queries.fail_held(conn, gateways=delivery.gateway_names, limit=BATCH))
+
+
+async def queue_age_s(delivery: Delivery) -> float:
+    """How long the oldest due message has waited, in seconds by the database's clock."""
+    async with autocommit(delivery.pool) as conn:
+        return await queries.select_queue_age_s(conn)
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A message to be looked up at its gateway, taken by this process for the length of a lease."""
+
+    organiser_id: UUID
+    message_id: UUID
+    attempt_id: UUID
+    fence: int
+    gateway: str
+    silence: Silence
+    since: datetime
+    digests: tuple[bytes, ...] = field(repr=False)
+    recipient_sealed: bytes = field(repr=False)
+
+
+async def claim_silent(delivery: Delivery, *, limit: int) -> list[Silent]:
+    """Take messages of unknown outcome, or accepted and not heard of again, that are due for a look."""
+    async with autocommit(delivery.pool) as conn:
+        rows = await queries.claim_silent(conn, limit=limit, lease_s=delivery.settings.lease_s)
+    return [
+        Silent(
+            organiser_id=row["organiser_id"],
+            message_id=row["message_id"],
+            attempt_id=row["attempt_id"],
+            fence=row["fence"],
+            gateway=row["gateway"],
+            silence=Silence(
+                state=MessageState(row["state"]),
+                channel=row["channel"],
+                lookups=row["lookups"],
+                unknowns=row["unknowns"],
+                accepted_s=row["accepted_s"],
+                left_s=row["left_s"],
+            ),
+            since=row["since"],
+            digests=tuple(digest for digest in row["digests"] if digest is not None),
+            recipient_sealed=row["recipient_sealed"],
+        )
+        for row in rows
+    ]
+
+
+async def look_up(delivery: Delivery, silent: Silent) -> MessageState:
+    """Ask the gateway what became of a message and move it; returns the state decided on.
+
+    Guarded: if a receipt came while we asked, the receipt stands.
+    """
+    found = await _ask(delivery, silent)
+    gateway = delivery.gateways.get(silent.silence.channel)
+    meaning = None
+    if isinstance(found, Accepted) and found.status is not None and gateway is not None:
+        meaning = gateway.meaning(found.status, found.error_code)
+    move = after_look_up(silent.silence, found, meaning, look_up_interval_s=delivery.settings.lookup_interval_s)
+    async with autocommit(delivery.pool) as conn:
+        moved = await queries.record_look_up(conn, row=_look_up_row(silent, found, move))
+    if moved and silent.silence.state is MessageState.UNKNOWN and move.state is not MessageState.UNKNOWN:
+        resolution = {MessageState.PENDING: "resent", MessageState.ESCALATED: "escalated"}.get(move.state, "found")
+        metrics.unknowns.labels(silent.gateway, resolution).inc()
+        log.info("unknown_resolved", message_id=silent.message_id, gateway=silent.gateway, outcome=resolution)
+    return move.state
+
+
+async def _ask(delivery: Delivery, silent: Silent) -> LookUp:
+    gateway = delivery.gateways.get(silent.silence.channel)
+    if gateway is None or not HAS_RECEIPTS[silent.silence.channel]:
+        return Unknown("cannot_be_asked")
+    try:
+        recipient = delivery.keys.sealer.open(silent.recipient_sealed, contact_context(silent.organiser_id))
+    except SealBroken:
+        return Unknown("contact_unreadable")
+    index = delivery.keys.index
+
+    def is_ours(text: str) -> bool:
+        return any(index.matches(digest, "body", text) for digest in silent.digests)
+
+    return await gateway.look_up(recipient, since=silent.since, is_ours=is_ours)
+
+
+def _look_up_row(silent: Silent, found: LookUp, move: Move) -> LookUpRow:
+    return LookUpRow(
+        organiser_id=silent.organiser_id,
+        message_id=silent.message_id,
+        attempt_id=silent.attempt_id,
+        fence=silent.fence,
+        lookups=silent.silence.lookups,
+        old_state=silent.silence.state,
+        reference=found.reference if isinstance(found, Accepted) else None,
+        parts=found.parts if isinstance(found, Accepted) else None,
+        state=move.state,
+        reason=move.reason,
+        due_in_s=move.due_in_s,
+        counts=isinstance(found, Absent),
+    )
+
+
+async def decide_failures(delivery: Delivery, retry_in: RetryIn) -> tuple[int, bool]:
+    """Decide on messages that were refused or not delivered: again, the other channel, or a person.
+
+    Returns how many were decided, and whether some are due again at once (the other channel's message). The other
+    channel's message is written in the same transaction, at most once (messages_fallback_once).
+    """
+    async with transaction(delivery.pool) as conn:
+        rows = await queries.select_failures(conn, limit=BATCH)
+        moves = [after_failure(_failure(row), retry_in_s=_retry_in(row, retry_in)) for row in rows]
+        if rows:
+            await queries.decide_failures(
+                conn, decisions=[_decision(row, move) for row, move in zip(rows, moves, strict=True)]
+            )
+        for row, move in zip(rows, moves, strict=True):
+            if move.uses_other_channel:
+                await queries.insert_fallback(
+                    conn,
+                    organiser_id=row["organiser_id"],
+                    message_id=row["message_id"],
+                    fallback_id=uuid7(),
+                    deadline_s=DEADLINE_S[row["other_channel"]],
+                )
+            if move.pauses_gateway and row["attempt_id"] is not None:
+                await _pause(conn, row)
+    for row, move in zip(rows, moves, strict=True):
+        _log_decision(row, move)
+    return len(rows), any(move.uses_other_channel for move in moves)
+
+
+def _failure(row: Record) -> Failure:
+    return Failure(
+        state=MessageState(row["state"]),
+        channel=row["channel"],
+        reason=row["reason"],
+        tries=row["tries"],
+        has_other_channel=row["other_channel"] is not None,
+        left_s=row["left_s"],
+    )
+
+
+def _retry_in(row: Record, retry_in: RetryIn) -> float | None:
+    if row["reason"] == Reason.SILENT:
+        return None
+    return retry_in(row["channel"], action_of(row["reason"]), row["tries"])
+
+
+def _decision(row: Record, move: Move) -> DecisionRow:
+    return DecisionRow(
+        organiser_id=row["organiser_id"],
+        message_id=row["message_id"],
+        state=move.state,
+        reason=move.reason,
+        due_in_s=move.due_in_s,
+        counts_as_try=move.counts_as_try,
+    )
+
+
+async def _pause(conn: Connection, row: Record) -> None:
+    pause_s = await queries.pause_gateway(
+        conn,
+        gateway=row["gateway"],
+        reason=row["error_code"] or Action.PAUSE_GATEWAY.value,
+        organiser_id=row["organiser_id"],
+        attempt_id=row["attempt_id"],
+        shortest_s=SHORTEST_PAUSE_S,
+        longest_s=LONGEST_PAUSE_S,
+    )
+    if pause_s is not None:
+        log.error("gateway_paused", gateway=row["gateway"], error_code=row["error_code"], pause_s=round(pause_s))
+
+
+def _log_decision(row: Record, move: Move) -> None:
+    note = log.error if row["reason"] in (Action.UNCLASSIFIED, Action.TEMPLATE_FAULT) else log.info
+    note(
+        "failure_decided",
+        message_id=row["message_id"],
+        gateway=row["gateway"],
+        error_code=row["error_code"],
+        state=move.state.value,
+        reason=move.reason,
+        delay_s=move.due_in_s,
+    )

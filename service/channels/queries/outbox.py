@@ -1,0 +1,115 @@
+"""Messages come into being, are withdrawn, and are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A new row of `messages`, in the order of MESSAGE_COLUMNS; what is not here has a default."""
+
+    organiser_id: UUID
+    message_id: UUID
+    kind: str
+    subject_id: UUID
+    secret_id: UUID | None
+    fields: Mapping[str, str]
+    channel: str
+    language: str
+    recipient_sealed: bytes
+    recipient_index: bytes
+    recipient_hint: str
+    other_channel: str | None
+    other_sealed: bytes | None
+    other_index: bytes | None
+    other_hint: str | None
+    priority: int
+    deadline_s: int
+    requested_by: str
+
+
+_COLUMNS = tuple(field.name for field in fields(MessageRow))
+
+INSERT_MESSAGE = """
+INSERT INTO messages (
+       organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
+       recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
+       priority, deadline_at, requested_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now() + make_interval(secs => $17), $18)
+"""
+
+
+async def insert_message(conn: Connection, *, row: MessageRow) -> None:
+    await conn.execute(INSERT_MESSAGE, *(getattr(row, column) for column in _COLUMNS))
+
+
+SELECT_NOW = "SELECT now()"
+
+
+async def select_now(conn: Connection) -> datetime:
+    """The time of this transaction."""
+    now: datetime = await conn.fetchval(SELECT_NOW)
+    return now
+
+
+async def copy_messages(conn: Connection, *, records: Sequence[tuple[object, ...]], columns: Sequence[str]) -> None:
+    await conn.copy_records_to_table("messages", records=records, columns=columns)
+
+
+SUPPRESS_PENDING = """
+WITH unsent AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE organiser_id = $1 AND secret_id = $2 AND state = 'pending' AND due_at IS NOT NULL
+     ORDER BY message_id FOR UPDATE
+)
+UPDATE messages m SET state = 'suppressed', reason = $3, due_at = NULL
+  FROM unsent WHERE m.organiser_id = unsent.organiser_id AND m.message_id = unsent.message_id AND m.state = 'pending'
+RETURNING m.message_id
+"""
+
+
+async def suppress_pending(conn: Connection, *, organiser_id: UUID, secret_id: UUID, reason: str) -> Sequence[UUID]:
+    rows = await conn.fetch(SUPPRESS_PENDING, organiser_id, secret_id, reason)
+    return [row["message_id"] for row in rows]
+
+
+SELECT_MESSAGES = """
+SELECT message_id, kind, channel, language, recipient_hint, fallback_of, state, reason, requested_by,
+       created_at, due_at, accepted_at, delivered_at
+  FROM messages WHERE organiser_id = $1 AND subject_id = $2
+ ORDER BY created_at, message_id
+"""
+
+
+async def select_messages(conn: Connection, *, organiser_id: UUID, subject_id: UUID) -> Sequence[Record]:
+    return await conn.fetch(SELECT_MESSAGES, organiser_id, subject_id)
+
+
+SELECT_ATTEMPTS = """
+SELECT attempt_id, message_id, gateway, outcome, reference, error_code, parts, encoding, started_at, answered_at
+  FROM attempts WHERE organiser_id = $1 AND message_id = ANY($2::uuid[])
+ ORDER BY fence
+"""
+
+
+async def select_attempts(conn: Connection, *, organiser_id: UUID, message_ids: Sequence[UUID]) -> Sequence[Record]:
+    return await conn.fetch(SELECT_ATTEMPTS, organiser_id, message_ids)
+
+
+SELECT_RECEIPTS = """
+SELECT attempt_id, status, error_code, received_at
+  FROM receipts WHERE organiser_id = $1 AND attempt_id = ANY($2::uuid[])
+ ORDER BY received_at, receipt_id
+"""
+
+
+async def select_receipts(conn: Connection, *, organiser_id: UUID, attempt_ids: Sequence[UUID]) -> Sequence[Record]:
+    return await conn.fetch(SELECT_RECEIPTS, organiser_id, attempt_ids)

@@ -1,0 +1,226 @@
+"""A message is taken, its attempt is committed, and what the gateway answered is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+SELECT_DUE = """
+SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, fence
+  FROM messages
+ WHERE state = 'pending' AND due_at <= now()
+   AND channel = ANY(ARRAY(
+       SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
+        WHERE NOT EXISTS (SELECT FROM gateway_pauses p WHERE p.gateway = g.gateway)))
+ ORDER BY priority, due_at
+ LIMIT $3
+   FOR UPDATE SKIP LOCKED
+"""
+
+
+async def select_due(conn: Connection, *, gateways: Mapping[str, str], limit: int) -> Sequence[Record]:
+    """Lock what is due. `gateways` maps channel to gateway; one with a pause, even a spent one, is left alone."""
+    return await conn.fetch(SELECT_DUE, list(gateways), list(gateways.values()), limit)
+
+
+SELECT_PROBE = """
+SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, fence
+  FROM messages
+ WHERE state = 'pending' AND due_at <= now() AND channel = $1
+   AND EXISTS (SELECT FROM gateway_pauses WHERE gateway = $2 AND paused_until <= now())
+ ORDER BY priority, due_at
+ LIMIT 1
+   FOR UPDATE SKIP LOCKED
+"""
+
+
+async def select_probe(conn: Connection, *, channel: str, gateway: str) -> Sequence[Record]:
+    """Lock one message to try a gateway with whose pause is over."""
+    return await conn.fetch(SELECT_PROBE, channel, gateway)
+
+
+EXTEND_PAUSE = """
+UPDATE gateway_pauses SET paused_until = now() + make_interval(secs => $2)
+ WHERE gateway = $1 AND paused_until <= now()
+RETURNING gateway
+"""
+
+
+async def extend_pause(conn: Connection, *, gateway: str, for_s: float) -> bool:
+    """Reserve the probing of a gateway for this transaction's message; False when another worker was first."""
+    return await conn.fetchval(EXTEND_PAUSE, gateway, for_s) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    organiser_id: UUID
+    message_id: UUID
+    attempt_id: UUID
+    token: UUID
+    gateway: str
+    fence: int  # the one that this attempt takes
+    body_digest: bytes | None
+    parts: int | None
+    encoding: str | None
+
+
+# clock_timestamp: the lease begins after the rendering, not when the transaction began.
+START_ATTEMPTS = """
+WITH attempt AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bytea[],
+                         $8::smallint[], $9::text[])
+        AS a(organiser_id, message_id, attempt_id, token, gateway, fence, body_digest, parts, encoding)
+), claimed AS (
+    UPDATE messages m
+       SET state = 'sending', reason = NULL, fence = m.fence + 1,
+           due_at = clock_timestamp() + make_interval(secs => $10),
+           deadline_at = CASE WHEN m.fence = 0 THEN now() + (m.deadline_at - m.created_at) ELSE m.deadline_at END
+      FROM attempt a
+     WHERE m.organiser_id = a.organiser_id AND m.message_id = a.message_id
+       AND m.fence = a.fence - 1 AND m.state = 'pending'
+    RETURNING m.organiser_id, m.message_id
+)
+INSERT INTO attempts (organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, parts, encoding)
+SELECT organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, parts, encoding
+  FROM attempt JOIN claimed USING (organiser_id, message_id)
+"""
+
+
+async def start_attempts(conn: Connection, *, attempts: Sequence[NewAttempt], lease_s: float) -> None:
+    """Take the messages that this transaction has locked: next fence, lease, attempt row. The deadline counts from
+    the first try, so that an outage of ours does not spend it.
+    """
+    await conn.execute(
+        START_ATTEMPTS,
+        [a.organiser_id for a in attempts],
+        [a.message_id for a in attempts],
+        [a.attempt_id for a in attempts],
+        [a.token for a in attempts],
+        [a.gateway for a in attempts],
+        [a.fence for a in attempts],
+        [a.body_digest for a in attempts],
+        [a.parts for a in attempts],
+        [a.encoding for a in attempts],
+        lease_s,
+    )
+
+
+SET_ASIDE = """
+UPDATE messages m SET state = s.state, reason = s.reason, due_at = NULL
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS s(organiser_id, message_id, state, reason)
+ WHERE m.organiser_id = s.organiser_id AND m.message_id = s.message_id AND m.state = 'pending'
+"""
+
+
+async def set_aside(conn: Connection, *, messages: Sequence[tuple[UUID, UUID, str, str]]) -> None:
+    """End messages that cannot be sent: (organiser, message, state, reason). Locked by this transaction."""
+    await conn.execute(SET_ASIDE, *(list(column) for column in zip(*messages, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What a gateway answered to an attempt, and where that moves the message."""
+
+    organiser_id: UUID
+    message_id: UUID
+    attempt_id: UUID
+    fence: int
+    outcome: str
+    reference: str | None
+    error_code: str | None
+    parts: int | None
+    state: str
+    reason: str | None
+    due_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    moved: bool
+    is_stale: bool  # a newer attempt, or another worker, has the message by now
+    waited_s: float | None  # from the message's row to its first acceptance, when this was it
+
+
+# The attempt keeps its reference whatever became of the message: it is how a receipt or a person finds the text. An
+# early receipt has already written `accepted`; then only what is missing is added. An answer that comes after the lease
+# ran out is still the truth, if nobody has taken the message since.
+RECORD_ANSWERS = """
+WITH answer AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                         $8::smallint[], $9::text[], $10::text[], $11::float8[])
+        AS a(organiser_id, message_id, attempt_id, fence, outcome, reference, error_code, parts, state, reason,
+             due_in_s)
+), locked AS (
+    SELECT m.organiser_id, m.message_id, m.fence, m.state, m.accepted_at IS NULL AS is_first
+      FROM messages m JOIN answer USING (organiser_id, message_id)
+     ORDER BY m.organiser_id, m.message_id
+       FOR UPDATE OF m
+), noted AS (
+    UPDATE attempts t
+       SET outcome = CASE WHEN t.outcome = 'accepted' THEN t.outcome ELSE answer.outcome END,
+           reference = coalesce(t.reference, answer.reference),
+           error_code = coalesce(answer.error_code, t.error_code),
+           parts = coalesce(answer.parts, t.parts),
+           answered_at = now()
+      FROM answer JOIN locked USING (organiser_id, message_id)
+     WHERE t.organiser_id = answer.organiser_id AND t.attempt_id = answer.attempt_id
+       AND t.message_id = answer.message_id
+), moved AS (
+    UPDATE messages m
+       SET state = answer.state,
+           reason = answer.reason,
+           due_at = clock_timestamp() + make_interval(secs => answer.due_in_s),
+           unknowns = m.unknowns + (answer.state = 'unknown')::int,
+           lookups = 0,
+           accepted_at = CASE WHEN answer.outcome = 'accepted' THEN coalesce(m.accepted_at, clock_timestamp())
+                              ELSE m.accepted_at END
+      FROM answer JOIN locked USING (organiser_id, message_id)
+     WHERE m.organiser_id = answer.organiser_id AND m.message_id = answer.message_id
+       AND m.fence = answer.fence
+       AND (m.state = 'sending' OR (m.state = 'unknown' AND answer.state <> 'unknown'))
+    RETURNING m.organiser_id, m.message_id, m.fence,
+              extract(epoch FROM m.accepted_at - m.created_at)::float8 AS waited_s
+)
+SELECT answer.attempt_id, moved.message_id IS NOT NULL AS moved,
+       locked.fence IS DISTINCT FROM answer.fence AS is_stale,
+       CASE WHEN locked.is_first THEN moved.waited_s END AS waited_s
+  FROM answer
+  LEFT JOIN locked USING (organiser_id, message_id)
+  LEFT JOIN moved USING (organiser_id, message_id, fence)
+"""
+
+
+async def record_answers(conn: Connection, *, answers: Sequence[AnswerRow]) -> Mapping[UUID, Recorded]:
+    """Write the answers of several attempts, each message at most once; by attempt, what that did."""
+    rows = await conn.fetch(
+        RECORD_ANSWERS,
+        [a.organiser_id for a in answers],
+        [a.message_id for a in answers],
+        [a.attempt_id for a in answers],
+        [a.fence for a in answers],
+        [a.outcome for a in answers],
+        [a.reference for a in answers],
+        [a.error_code for a in answers],
+        [a.parts for a in answers],
+        [a.state for a in answers],
+        [a.reason for a in answers],
+        [a.due_in_s for a in answers],
+    )
+    return {row["attempt_id"]: Recorded(row["moved"], row["is_stale"], row["waited_s"]) for row in rows}
+
+
+END_PAUSE = """
+DELETE FROM gateway_pauses WHERE gateway = $1
+   AND paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $2 AND attempt_id = $3)
+RETURNING gateway
+"""
+
+
+async def end_pause(conn: Connection, *, gateway: str, organiser_id: UUID, attempt_id: UUID) -> bool:
+    """Open a gateway again after the probe `attempt_id`; not if it was paused anew since."""
+    return await conn.fetchval(END_PAUSE, gateway, organiser_id, attempt_id) is not None

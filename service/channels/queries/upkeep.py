@@ -1,0 +1,255 @@
+"""What is due without anyone having called: leases that ran out, silence, failures to be decided, pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+EXPIRE_LEASES = """
+WITH expired AS (
+    SELECT organiser_id, message_id, fence FROM messages
+     WHERE state = 'sending' AND due_at <= now()
+     ORDER BY organiser_id, message_id
+     LIMIT $2
+       FOR UPDATE SKIP LOCKED
+), noted AS (
+    UPDATE attempts t SET outcome = 'unknown', error_code = 'lease_expired', answered_at = now()
+      FROM expired e
+     WHERE t.organiser_id = e.organiser_id AND t.message_id = e.message_id AND t.fence = e.fence
+       AND t.outcome IS NULL
+)
+UPDATE messages m
+   SET state = 'unknown', reason = 'lease_expired', unknowns = m.unknowns + 1, lookups = 0,
+       due_at = now() + make_interval(secs => $1)
+  FROM expired e
+ WHERE m.organiser_id = e.organiser_id AND m.message_id = e.message_id
+RETURNING m.message_id
+"""
+
+
+async def expire_leases(conn: Connection, *, unknown_wait_s: float, limit: int) -> Sequence[UUID]:
+    """Messages whose sender did not live to tell: their outcome is unknown, not "again"."""
+    return [row["message_id"] for row in await conn.fetch(EXPIRE_LEASES, unknown_wait_s, limit)]
+
+
+# The text found belongs to the newest attempt or to an older one of unknown outcome; refused ones were never sent. The
+# margin allows for a gateway whose clock is behind ours; retries after a failed delivery are further apart than that.
+CLAIM_SILENT = """
+WITH due AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE state = ANY('{unknown,accepted,sent}') AND due_at <= now()
+     ORDER BY due_at
+     LIMIT $1
+       FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE messages m SET due_at = now() + make_interval(secs => $2)
+      FROM due WHERE m.organiser_id = due.organiser_id AND m.message_id = due.message_id
+    RETURNING m.organiser_id, m.message_id, m.channel, m.state, m.recipient_sealed, m.fence, m.lookups, m.unknowns,
+              coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
+              extract(epoch FROM m.deadline_at - now())::float8 AS left_s
+)
+SELECT c.*, t.attempt_id, t.gateway, older.digests, older.since
+  FROM claimed c
+  JOIN attempts t ON t.organiser_id = c.organiser_id AND t.message_id = c.message_id AND t.fence = c.fence,
+       LATERAL (SELECT array_agg(a.body_digest) AS digests, min(a.started_at) - interval '30 seconds' AS since
+                  FROM attempts a
+                 WHERE a.organiser_id = c.organiser_id AND a.message_id = c.message_id
+                   AND (a.fence = c.fence OR a.outcome = 'unknown')) AS older
+"""
+
+
+async def claim_silent(conn: Connection, *, limit: int, lease_s: float) -> Sequence[Record]:
+    """Take messages to be looked up at the gateway; for `lease_s` no other worker takes them."""
+    return await conn.fetch(CLAIM_SILENT, limit, lease_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpRow:
+    organiser_id: UUID
+    message_id: UUID
+    attempt_id: UUID
+    fence: int
+    lookups: int  # as they were when the message was taken
+    old_state: str
+    reference: str | None
+    parts: int | None
+    state: str
+    reason: str | None
+    due_in_s: float | None
+    counts: bool  # the gateway was asked and knew nothing
+
+
+RECORD_LOOK_UP = """
+WITH moved AS (
+    UPDATE messages m
+       SET state = $9, reason = $10, due_at = now() + make_interval(secs => $11),
+           lookups = CASE WHEN $9 <> $6 THEN 0 ELSE m.lookups + $12::boolean::int END,
+           accepted_at = CASE WHEN $7::text IS NULL THEN m.accepted_at ELSE coalesce(m.accepted_at, now()) END,
+           delivered_at = CASE WHEN $9 = 'delivered' THEN now() ELSE m.delivered_at END
+     WHERE m.organiser_id = $1 AND m.message_id = $2 AND m.fence = $4 AND m.lookups = $5 AND m.state = $6
+    RETURNING m.organiser_id
+), noted AS (
+    UPDATE attempts t
+       SET outcome = 'accepted', reference = coalesce(t.reference, $7), parts = coalesce(t.parts, $8)
+      FROM moved
+     WHERE t.organiser_id = $1 AND t.attempt_id = $3 AND $7::text IS NOT NULL
+)
+SELECT count(*) > 0 FROM moved
+"""
+
+
+async def record_look_up(conn: Connection, *, row: LookUpRow) -> bool:
+    """Write what a look-up found; False when a receipt or another look-up was first."""
+    return bool(
+        await conn.fetchval(
+            RECORD_LOOK_UP,
+            row.organiser_id,
+            row.message_id,
+            row.attempt_id,
+            row.fence,
+            row.lookups,
+            row.old_state,
+            row.reference,
+            row.parts,
+            row.state,
+            row.reason,
+            row.due_in_s,
+            row.counts,
+        )
+    )
+
+
+SELECT_FAILURES = """
+SELECT m.organiser_id, m.message_id, m.channel, m.state, m.reason, m.tries, m.other_channel,
+       extract(epoch FROM m.deadline_at - now())::float8 AS left_s,
+       t.attempt_id, t.gateway, t.error_code
+  FROM messages m
+  LEFT JOIN attempts t ON t.organiser_id = m.organiser_id AND t.message_id = m.message_id AND t.fence = m.fence
+ WHERE m.state = ANY('{undelivered,failed}') AND m.due_at <= now()
+ ORDER BY m.organiser_id, m.message_id
+ LIMIT $1
+   FOR UPDATE OF m SKIP LOCKED
+"""
+
+
+async def select_failures(conn: Connection, *, limit: int) -> Sequence[Record]:
+    """Lock messages whose failure waits to be decided."""
+    return await conn.fetch(SELECT_FAILURES, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    organiser_id: UUID
+    message_id: UUID
+    state: str
+    reason: str | None
+    due_in_s: float | None
+    counts_as_try: bool
+
+
+DECIDE_FAILURES = """
+UPDATE messages m
+   SET state = d.state, reason = d.reason, due_at = now() + make_interval(secs => d.due_in_s),
+       tries = m.tries + d.counts::int
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::boolean[])
+       AS d(organiser_id, message_id, state, reason, due_in_s, counts)
+ WHERE m.organiser_id = d.organiser_id AND m.message_id = d.message_id
+"""
+
+
+async def decide_failures(conn: Connection, *, decisions: Sequence[DecisionRow]) -> None:
+    """Move the messages that this transaction has locked."""
+    await conn.execute(
+        DECIDE_FAILURES,
+        [d.organiser_id for d in decisions],
+        [d.message_id for d in decisions],
+        [d.state for d in decisions],
+        [d.reason for d in decisions],
+        [d.due_in_s for d in decisions],
+        [d.counts_as_try for d in decisions],
+    )
+
+
+INSERT_FALLBACK = """
+INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
+                      recipient_sealed, recipient_index, recipient_hint, fallback_of, priority, deadline_at,
+                      requested_by)
+SELECT organiser_id, $3, kind, subject_id, secret_id, fields, other_channel, language,
+       other_sealed, other_index, other_hint, message_id, priority, now() + make_interval(secs => $4), requested_by
+  FROM messages WHERE organiser_id = $1 AND message_id = $2 AND other_sealed IS NOT NULL
+ON CONFLICT ON CONSTRAINT messages_fallback_once DO NOTHING
+"""
+
+
+async def insert_fallback(
+    conn: Connection, *, organiser_id: UUID, message_id: UUID, fallback_id: UUID, deadline_s: int
+) -> None:
+    """The same message on the other channel, at most once; that one has no other channel any more."""
+    await conn.execute(INSERT_FALLBACK, organiser_id, message_id, fallback_id, deadline_s)
+
+
+# Of the many calls that meet one fault, those begun before the pause do not lengthen it. The next pause is twice the
+# time since the last began, within bounds.
+PAUSE_GATEWAY = """
+INSERT INTO gateway_pauses AS p (gateway, reason, paused_until)
+VALUES ($1, $2, now() + make_interval(secs => $5))
+ON CONFLICT (gateway) DO UPDATE
+   SET reason = excluded.reason, paused_at = now(),
+       paused_until = now() + LEAST(GREATEST(2 * (now() - p.paused_at), make_interval(secs => $5)),
+                                    make_interval(secs => $6))
+ WHERE p.paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $3 AND attempt_id = $4)
+RETURNING extract(epoch FROM paused_until - now())::float8
+"""
+
+
+async def pause_gateway(
+    conn: Connection,
+    *,
+    gateway: str,
+    reason: str,
+    organiser_id: UUID,
+    attempt_id: UUID,
+    shortest_s: float,
+    longest_s: float,
+) -> float | None:
+    """Pause a gateway because of what attempt `attempt_id` met; the length, or None when it was paused already."""
+    row = await conn.fetchrow(PAUSE_GATEWAY, gateway, reason, organiser_id, attempt_id, shortest_s, longest_s)
+    return None if row is None else row[0]
+
+
+FAIL_HELD = """
+WITH held AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE state = 'pending' AND deadline_at <= now()
+       AND channel = ANY(ARRAY(
+           SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
+             JOIN gateway_pauses p ON p.gateway = g.gateway))
+     ORDER BY organiser_id, message_id
+     LIMIT $3
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE messages m SET state = 'failed', reason = 'pause_gateway', due_at = now()
+  FROM held WHERE m.organiser_id = held.organiser_id AND m.message_id = held.message_id
+RETURNING m.message_id
+"""
+
+
+async def fail_held(conn: Connection, *, gateways: dict[str, str], limit: int) -> Sequence[UUID]:
+    """Give up on messages that a paused gateway has held past their deadline, so that they go another way."""
+    rows = await conn.fetch(FAIL_HELD, list(gateways), list(gateways.values()), limit)
+    return [row["message_id"] for row in rows]
+
+
+SELECT_QUEUE_AGE = """
+SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8
+  FROM messages WHERE state = 'pending' AND due_at <= now()
+"""
+
+
+async def select_queue_age_s(conn: Connection) -> float:
+    return float(await conn.fetchval(SELECT_QUEUE_AGE))

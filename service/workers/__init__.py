@@ -1,0 +1,1 @@
+"""The process that delivers: the dispatcher, its retry table, and the jobs that wake it."""

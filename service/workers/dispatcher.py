@@ -1,0 +1,322 @@
+"""The one loop that delivers: first sends, retries, look-ups and repair. Driven by rows; waking it only saves time.
+
+Two loops run beside each other. One claims due messages, as many as there are free slots, and starts a task for each.
+The other does what is due without being called. Either survives a database that is gone: it backs off and goes on.
+Answers are written down in groups, and again until they are written: a reference that a gateway gave must not be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import asyncpg
+import structlog
+
+from service import metrics
+from service.channels import operations
+from service.channels.gateway import Accepted, Action, Answer, ChannelName, EmailContent, Outgoing, Refused, Unknown
+from service.channels.model import MessageState
+from service.channels.operations import BATCH, Answered, Delivery, Sending, Silent
+from service.errors import Unavailable
+from service.grouping import Grouper
+from service.logs import exception_fields
+from service.workers.retry import retry_in_s
+
+log = structlog.get_logger()
+
+BREATH_S = 0.01  # between full claims: long enough that some slots are free again, and claims are batches
+CLAIM_MAX = 100  # rendering a batch holds its locks and the event loop
+LOOK_UPS_AT_ONCE = 20
+RARE_STEPS_S = 10.0
+REPAIR_S = 60.0
+STOP_S = 8.0
+ANSWER_GROUP_MAX = 256
+ANSWER_GROUPS_IN_FLIGHT = 2
+GATEWAY_GRACE_S = 2.0  # past the gateway's own time-out, in case it does not keep it
+DATABASE_TIMEOUT_S = 20.0
+
+_MAY_PASS = (Unavailable, asyncpg.PostgresError, OSError, TimeoutError)
+
+
+class BackOff:
+    """Growing waits while something is down."""
+
+    def __init__(self, chance: Callable[[], float], *, first_s: float = 0.1, longest_s: float = 5.0) -> None:
+        self._chance = chance
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._failures = 0
+
+    def reset(self) -> None:
+        self._failures = 0
+
+    def next_s(self) -> float:
+        self._failures += 1
+        wait_s = min(self._first_s * 2.0 ** min(self._failures - 1, 16), self._longest_s)
+        return wait_s * (0.5 + self._chance() / 2)
+
+
+class Dispatcher:
+    """Delivers until told to stop. One in a process; any number of processes."""
+
+    def __init__(self, delivery: Delivery, *, chance: Callable[[], float] | None = None) -> None:
+        self._delivery = delivery
+        self._settings = delivery.settings
+        self._chance = chance or Random().random  # noqa: S311 - jitter
+        self._due = asyncio.Event()
+        self._upkeep_due = asyncio.Event()
+        self._slot_free = asyncio.Event()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._look_ups: set[asyncio.Task[None]] = set()
+        self._answers: Grouper[Answered, bool] = Grouper(
+            self._write_answers, max_items=ANSWER_GROUP_MAX, max_in_flight=ANSWER_GROUPS_IN_FLIGHT
+        )
+        self._rare_at = 0.0
+        self._repair_at = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._sends)
+
+    def wake(self) -> None:
+        """There may be something to send. Cheap, and safe to call at any time."""
+        self._due.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set; then finish what is in flight, for at most the gateway's time-out and 8 s.
+
+        What is still out after that is left to its lease: another process, or the next, finds out what became of it.
+        """
+        self._repair_at = asyncio.get_running_loop().time() + REPAIR_S
+        loops = [
+            asyncio.create_task(self._loop("claim", self._claim, self._due, stop)),
+            asyncio.create_task(self._loop("upkeep", self._keep_up, self._upkeep_due, stop)),
+        ]
+        try:
+            await stop.wait()
+            self._due.set()
+            self._upkeep_due.set()
+            self._slot_free.set()
+            await asyncio.wait(loops, timeout=STOP_S)
+            tasks = self._sends | self._look_ups
+            if tasks:
+                log.info("worker_finishing", in_flight=len(tasks))
+                await asyncio.wait(tasks, timeout=self._settings.gateway_timeout_s + STOP_S)
+        finally:
+            remaining = [task for task in (*loops, *self._sends, *self._look_ups) if not task.done()]
+            for task in remaining:
+                task.cancel()
+            await asyncio.gather(*remaining, return_exceptions=True)
+
+    async def _loop(
+        self, job: str, step: Callable[[], Awaitable[bool]], called: asyncio.Event, stop: asyncio.Event
+    ) -> None:
+        """Repeat a step: at once while it says that there is more, else when called or when the interval has passed."""
+        back_off = BackOff(self._chance)
+        while not stop.is_set():
+            called.clear()
+            try:
+                async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                    has_more = await step()
+                back_off.reset()
+            except Exception as error:  # noqa: BLE001 - the outermost loop of the process
+                wait_s = back_off.next_s()
+                log.warning("dispatcher_failed", job=job, delay_s=round(wait_s, 2), **exception_fields(error))
+                await _wait(stop, wait_s)
+                continue
+            if has_more:
+                await asyncio.sleep(BREATH_S)
+            else:
+                await _wait(called, self._settings.poll_interval_s)
+
+    async def _claim(self) -> bool:
+        """Fill the free slots; True when there may be more to claim."""
+        free = self._settings.concurrent_sends - len(self._sends)
+        if free <= 0:
+            self._slot_free.clear()
+            await _wait(self._slot_free, self._settings.poll_interval_s)
+            return True
+        limit = min(free, CLAIM_MAX)
+        latest_start = self._latest_start()
+        claimed = await operations.claim_due(self._delivery, limit=limit)
+        self._start(claimed, latest_start)
+        return len(claimed) == limit
+
+    def _latest_start(self) -> float:
+        """Until when a message claimed now may be handed over, by this process's monotonic clock.
+
+        Its answer must come within the lease. A process that was stopped or swapped out for longer wakes up to a
+        message that another may have sent since.
+        """
+        spare_s = self._settings.lease_s - self._settings.gateway_timeout_s - GATEWAY_GRACE_S
+        return asyncio.get_running_loop().time() + spare_s
+
+    def _start(self, claimed: list[Sending], latest_start: float) -> None:
+        for sending in claimed:
+            self._spawn(self._sends, self._send(sending, latest_start))
+
+    def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+
+        def landed(done: asyncio.Task[None]) -> None:
+            tasks.discard(done)
+            self._slot_free.set()
+            if not done.cancelled() and (error := done.exception()) is not None:
+                # A fault of ours: the lease runs out, and the attempt ends as unknown.
+                log.error("send_crashed", **exception_fields(error))
+
+        task.add_done_callback(landed)
+
+    async def _send(self, sending: Sending, latest_start: float) -> None:
+        answer = await self._hand_over(sending, latest_start)
+        outcome, code = _outcome(answer)
+        metrics.attempts.labels(sending.gateway, outcome, code).inc()
+        if isinstance(answer, Accepted):
+            log.info("message_accepted", message_id=sending.message_id, gateway=sending.gateway)
+        else:
+            log.info(
+                "message_not_accepted",
+                message_id=sending.message_id,
+                gateway=sending.gateway,
+                outcome=outcome,
+                error_code=code,
+            )
+        await self._record(Answered(sending, answer))
+        if isinstance(answer, Refused):
+            self._upkeep_due.set()
+
+    async def _hand_over(self, sending: Sending, latest_start: float) -> Answer:
+        outgoing = await self._with_images(sending)
+        if asyncio.get_running_loop().time() > latest_start:
+            return Refused("lease_spent", Action.RETRY)
+        try:
+            async with asyncio.timeout(self._settings.gateway_timeout_s + GATEWAY_GRACE_S):
+                return await self._delivery.gateways[sending.channel].send(outgoing)
+        except TimeoutError:
+            return Unknown("timeout")
+
+    async def _with_images(self, sending: Sending) -> Outgoing:
+        images = self._delivery.images.get(sending.kind)
+        content = sending.outgoing.content
+        if images is None or not isinstance(content, EmailContent):
+            return sending.outgoing
+        drawn = await asyncio.to_thread(images, sending.fields)
+        return replace(sending.outgoing, content=replace(content, images=drawn))
+
+    async def _record(self, answered: Answered) -> None:
+        """Write an answer down, again and again while the database is away.
+
+        Past the wait for unknown outcomes the gateway itself is asked, so there is no need to go on.
+        """
+        back_off = BackOff(self._chance)
+        give_up_at = asyncio.get_running_loop().time() + self._settings.lease_s + self._settings.unknown_wait_s
+        while True:
+            try:
+                await self._answers.submit(answered)
+            except _MAY_PASS as error:
+                if asyncio.get_running_loop().time() > give_up_at:
+                    log.error("answer_lost", message_id=answered.sending.message_id, **exception_fields(error))
+                    return
+                await asyncio.sleep(back_off.next_s())
+            else:
+                return
+
+    async def _write_answers(self, answers: list[Answered]) -> list[bool]:
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                return await operations.record_answers(self._delivery, answers)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+            # An answer that the database cannot hold must not take the others with it.
+            if len(answers) == 1:
+                raise
+            results = await asyncio.gather(
+                *(self._write_answers([answer]) for answer in answers), return_exceptions=True
+            )
+            return [result == [True] for result in results]
+
+    async def _keep_up(self) -> bool:
+        """Everything that is due without a call. True when there is more of it."""
+        steps = (self._decide_failures, self._expire_leases, self._probe, self._look_silent_up, self._rare_steps)
+        failures: list[Exception] = []
+        has_more = False
+        for step in steps:
+            try:
+                has_more |= await step()
+            except Exception as error:  # noqa: BLE001 - one step's trouble must not keep the others from running
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return has_more
+
+    async def _decide_failures(self) -> bool:
+        decided, is_due_now = await operations.decide_failures(self._delivery, self._retry_in)
+        if is_due_now:
+            self._due.set()
+        return decided >= BATCH
+
+    def _retry_in(self, channel: ChannelName, action: Action, tries: int) -> float | None:
+        return retry_in_s(channel, action, tries=tries, chance=self._chance())
+
+    async def _expire_leases(self) -> bool:
+        return await operations.expire_leases(self._delivery) >= BATCH
+
+    async def _probe(self) -> bool:
+        latest_start = self._latest_start()
+        self._start(await operations.claim_probes(self._delivery), latest_start)
+        return False
+
+    async def _look_silent_up(self) -> bool:
+        free = LOOK_UPS_AT_ONCE - len(self._look_ups)
+        if free <= 0:
+            return False
+        silent = await operations.claim_silent(self._delivery, limit=free)
+        for message in silent:
+            self._spawn(self._look_ups, self._look_up(message))
+        return False
+
+    async def _look_up(self, silent: Silent) -> None:
+        state = await operations.look_up(self._delivery, silent)
+        if state is MessageState.PENDING:
+            self._due.set()
+        self._upkeep_due.set()
+
+    async def _rare_steps(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now >= self._rare_at:
+            self._rare_at = now + RARE_STEPS_S
+            metrics.queue_age_s.set(await operations.queue_age_s(self._delivery))
+            await operations.fail_held(self._delivery)
+        if now >= self._repair_at:  # Redis is gone, and with it the clock that calls `repair`
+            await self.repair()
+        return False
+
+    async def repair(self) -> None:
+        """Queue what should have been told and was not. Idempotent; called every minute, by arq's clock or our own."""
+        self._repair_at = asyncio.get_running_loop().time() + 1.5 * REPAIR_S
+        for repair in self._delivery.repairs:
+            if found := await repair():
+                log.error("message_was_missing", count=found)
+                self._due.set()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _outcome(answer: Answer) -> tuple[str, str]:
+    match answer:
+        case Accepted():
+            return "accepted", ""
+        case Refused(code=code):
+            return "refused", code
+        case Unknown(reason=reason):
+            return "unknown", reason

@@ -1,0 +1,31 @@
+"""The jobs that arq runs: wake-ups and clock ticks. A job's argument is one id; what is to be done is in the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.queue import DISPATCH_JOB
+from service.workers.dispatcher import Dispatcher
+
+REPAIR_JOB = "repair"
+DISPATCHER = "dispatcher"  # where arq's context holds it
+
+Context = dict[str, Any]
+
+
+async def dispatch(context: Context, message_id: str) -> None:
+    """A message was queued and committed: look now."""
+    _dispatcher(context).wake()
+
+
+async def repair(context: Context) -> None:
+    """Every minute: find what should have a message and has none."""
+    await _dispatcher(context).repair()
+
+
+def _dispatcher(context: Context) -> Dispatcher:
+    dispatcher: Dispatcher = context[DISPATCHER]
+    return dispatcher
+
+
+JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair}

@@ -1,0 +1,108 @@
+"""The worker process: the dispatcher, and beside it an arq worker that is restarted whenever Redis comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import Any, cast
+
+import structlog
+from arq.connections import ArqRedis, create_pool
+from arq.cron import cron
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from service.channels.operations import Delivery
+from service.logs import exception_fields
+from service.queue import DISPATCH_JOB, redis_settings, to_json
+from service.resources import open_resources
+from service.settings import Settings
+from service.workers.dispatcher import BackOff, Dispatcher
+from service.workers.jobs import DISPATCHER, REPAIR_JOB, dispatch, repair
+
+log = structlog.get_logger()
+
+# kill -9 in mid-job: arq runs it again only after the longest time-out and 10 s.
+JOB_TIMEOUT_S = 25
+JOB_COMPLETION_WAIT_S = 8
+POLL_DELAY_S = 0.05
+JOBS_AT_ONCE = 100
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Deliver until `stop` is set, then finish what is in flight and return."""
+    async with open_resources(settings, process="worker") as resources:
+        await serve(resources.delivery, settings.redis_url.get_secret_value(), stop)
+
+
+async def serve(delivery: Delivery, redis_url: str, stop: asyncio.Event) -> None:
+    """Run the dispatcher, with or without Redis, until `stop` is set."""
+    dispatcher = Dispatcher(delivery)
+    wakeups = asyncio.create_task(take_wakeups(dispatcher, redis_url))
+    log.info("worker_started")
+    try:
+        await dispatcher.run(stop)
+    finally:
+        wakeups.cancel()
+        await asyncio.gather(wakeups, return_exceptions=True)
+        log.info("worker_stopped")
+
+
+async def take_wakeups(dispatcher: Dispatcher, redis_url: str) -> None:
+    """Run an arq worker until cancelled. It ends whenever Redis drops a connection: then another one is started."""
+    # Its loggers quote jobs with their arguments.
+    logging.getLogger("arq").setLevel(logging.CRITICAL)
+    back_off = BackOff(random.random, first_s=0.2)
+    while True:
+        worker: Worker | None = None
+        try:
+            redis = await create_pool(redis_settings(redis_url), job_serializer=to_json, job_deserializer=json.loads)
+            worker = build_worker(redis, dispatcher)
+            back_off.reset()
+            dispatcher.wake()  # wake-ups may have been lost while we were away
+            await worker.async_run()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("wakeups_interrupted", **exception_fields(error))
+        finally:
+            if worker is not None:
+                await _close(worker)
+        await asyncio.sleep(back_off.next_s())
+
+
+def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
+    return Worker(
+        functions=[func(cast(Any, dispatch), name=DISPATCH_JOB, timeout=JOB_TIMEOUT_S, keep_result=0, max_tries=2)],
+        cron_jobs=[
+            cron(
+                cast(Any, repair),
+                name=REPAIR_JOB,
+                second=0,
+                unique=True,
+                timeout=JOB_TIMEOUT_S,
+                keep_result=0,
+                max_tries=1,
+            )
+        ],
+        redis_pool=redis,
+        ctx={DISPATCHER: dispatcher},
+        handle_signals=False,  # the entry point does
+        job_completion_wait=JOB_COMPLETION_WAIT_S,
+        job_timeout=JOB_TIMEOUT_S,
+        max_jobs=JOBS_AT_ONCE,
+        poll_delay=POLL_DELAY_S,
+        keep_result=0,
+        job_serializer=to_json,
+        job_deserializer=json.loads,
+        log_results=False,
+    )
+
+
+async def _close(worker: Worker) -> None:
+    try:
+        async with asyncio.timeout(JOB_COMPLETION_WAIT_S):
+            await worker.close()
+    except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
+        # Its jobs only wake the dispatcher; a Redis that is gone need not be told that we leave.
+        log.info("wakeups_closed_hard")
