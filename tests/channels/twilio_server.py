@@ -33,6 +33,7 @@ class TwilioServer:
         self.forms: list[dict[str, str]] = []
         self.queries: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
+        self.asked = asyncio.Event()
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -40,6 +41,7 @@ class TwilioServer:
         self.queries.append(dict(request.query))
         form = await request.post()
         self.forms.append({name: str(value) for name, value in form.items()})
+        self.asked.set()
         if self.behaviour == "hang":
             await asyncio.sleep(30)
         if self.behaviour == "drop":

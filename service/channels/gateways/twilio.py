@@ -79,7 +79,7 @@ _NEVER_SENT = frozenset(code for code, action in ERROR_ACTIONS.items() if action
 _SETUP_STATUSES = frozenset({301, 302, 307, 308, 401, 403, 404, 405, 407})
 
 # What the SDK's parser raises when JSON has another shape than it takes for granted.
-_PARSER_STUMBLES = (AttributeError, KeyError, TypeError, ValueError)
+_PARSER_STUMBLES = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 _STATES: Mapping[str, ReceiptState] = {
     "accepted": ReceiptState.ACCEPTED,
