@@ -15,7 +15,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import aiohttp
 from twilio.request_validator import RequestValidator
@@ -109,7 +109,7 @@ class ReceiptSender:
         target = read_target(url)
         signer = self._forger if is_forged else self._signer
         signature = signer.compute_signature(target.url, form)
-        return Webhook(sid, target, urlencode(form).encode(), signature)
+        return Webhook(sid, target, urlencode(form, quote_via=_quote).encode(), signature)
 
     def _start(self, webhook: Webhook) -> None:
         self._waiting.append(webhook)
@@ -164,6 +164,10 @@ class ReceiptSender:
             timeout=_timeout(target.connect_s, target.read_s, target.total_s),
         ) as response:
             return Answer(response.status, (await response.read()).decode(errors="replace"))
+
+
+# Names, statuses and senders are the same over and over: quoting them was a tenth of the sandbox's work.
+_quote = lru_cache(maxsize=8192)(quote_plus)
 
 
 @lru_cache(maxsize=64)
