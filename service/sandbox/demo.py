@@ -1,0 +1,260 @@
+"""The demo: the whole service with its surroundings on this machine, and the story played on it.
+
+Starts an embedded PostgreSQL and Valkey, the sandbox, `migrate`, the sample data, `web` and `worker`, each as a real
+process with a real environment, and keeps them running. No process outlives it, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+
+import service
+from service.db import connect
+from service.sandbox.client import World
+from service.sandbox.home import Home, Ports
+from service.sandbox.mail import CERTIFICATE_NAME
+from service.sandbox.postgres import SUPERUSER, start_postgres
+from service.sandbox.processes import claim_folder
+from service.sandbox.sample import COUNTY, FAMILY_SERVICES, DemoKeys, load_keys, load_sample
+from service.sandbox.story import play
+from service.sandbox.supervisor import PythonProcess, Supervisor
+from service.sandbox.valkey import start_valkey
+
+READY_TIMEOUT_S = 60.0
+LOG_LINES_SHOWN = 15
+SENDER = "+358457300100"  # families can answer to a number; an alphanumeric sender is one-way
+
+# Quicker than in production, where a gateway's word may take minutes: here it is a process on the same machine.
+QUICK_DELIVERY = {
+    "GATEWAY_TIMEOUT_S": "5",
+    "LEASE_S": "8",
+    "UNKNOWN_WAIT_S": "4",
+    "LOOKUP_INTERVAL_S": "2",
+    "POLL_INTERVAL_S": "0.5",
+}
+
+
+class DemoFailed(Exception):
+    """The demo cannot start; the text says why."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    data: Path
+    port: int | None
+    once: bool
+
+
+async def run_demo(options: DemoOptions, console: Console) -> int:
+    """Start everything, play the story, and, unless `once`, stay until SIGINT, SIGTERM, SIGHUP or SIGQUIT.
+
+    Returns the exit status. With `once`: 0 if every step came out as it should, 1 if one did not, 128 + signal if it
+    was stopped before the end. Otherwise 0: it was stopped because somebody wanted it to. Raises DemoFailed, NoPort,
+    ServerStartError. Call it in the main thread: only there can processes be started that die with us.
+    """
+    stopped: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+    with _signals_into(stopped):
+        playing = asyncio.create_task(_start_and_play(options, console))
+        await asyncio.wait((playing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            return playing.result()
+        console.print("Stopping …")
+        playing.cancel()
+        await asyncio.wait((playing,))
+        return 128 + stopped.result() if options.once else 0
+
+
+@contextmanager
+def _signals_into(stopped: asyncio.Future[signal.Signals]) -> Iterator[None]:
+    """The first signal to stop is the result; later ones change nothing: every wait on the way out has an end."""
+
+    def tell(number: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
+    loop = asyncio.get_running_loop()
+    # SIGHUP under nohup stays ignored: whoever says nohup wants to log out and leave the demo running.
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, tell, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _start_and_play(options: DemoOptions, console: Console) -> int:
+    home = Home(options.data)
+    claim = claim_folder(home.folder)
+    try:
+        home.forget_told()
+        async with _running_service(home, home.choose_ports(options.port), console) as world:
+            failed_step = await play(world, console)
+            if not options.once:
+                _say_where_to_look(home, world, console)
+                await asyncio.get_running_loop().create_future()  # until it is cancelled
+            return 0 if failed_step is None else 1
+    finally:
+        claim.release()
+
+
+@asynccontextmanager
+async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncIterator[World]:
+    """All processes, ready, and kept running until the end of the block."""
+    env = _environment(home, ports)
+    supervisor = Supervisor(note_pid=home.note_pid)
+    watching = asyncio.create_task(supervisor.watch())
+    try:
+        console.print(f"Starting PostgreSQL, Valkey, the sandbox, web and worker in {home.folder} …", soft_wrap=True)
+        await _start_servers(supervisor, home, ports)
+        _keep_running(supervisor, "sandbox", ["-m", "service.sandbox"], home=home, env=env)
+        await _run_to_end("migrate", ["-m", "service", "migrate"], home=home, env=env)
+        keys = await _load_data(home, env["DATABASE_URL"])
+        for name in ("web", "worker"):
+            _keep_running(supervisor, name, ["-m", "service", name], home=home, env=env)
+        world = World(
+            base_url=env["PUBLIC_URL"],
+            sandbox_url=env["TWILIO_BASE_URL"],
+            organiser_key=keys.organiser_key,
+            provider_key=keys.provider_key,
+        )
+        await _wait_until_ready(f"{world.sandbox_url}/health", home.logs / "sandbox.log")
+        await _wait_until_ready(f"{world.base_url}/health/ready", home.logs / "web.log")
+        home.tell(_facts(world, env))
+        yield world
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        supervisor.stop()
+
+
+async def _start_servers(supervisor: Supervisor, home: Home, ports: Ports) -> None:
+    postgres, valkey = home.folder / "postgres", home.folder / "valkey"
+    supervisor.start("postgres", lambda: start_postgres(postgres, port=ports.postgres))
+    await asyncio.sleep(0)  # starting blocks for a second: let a signal to stop in
+    supervisor.start("valkey", lambda: start_valkey(valkey, port=ports.valkey))
+    await asyncio.sleep(0)
+    for server in (postgres, valkey):
+        link = home.logs / f"{server.name}.log"
+        if not link.is_symlink():
+            link.symlink_to(Path("..", server.name, link.name))
+
+
+def _keep_running(
+    supervisor: Supervisor, name: str, arguments: Sequence[str], *, home: Home, env: Mapping[str, str]
+) -> None:
+    log_file = home.logs / f"{name}.log"
+    supervisor.start(name, lambda: PythonProcess(arguments, env=env, log_file=log_file))
+
+
+async def _run_to_end(name: str, arguments: Sequence[str], *, home: Home, env: Mapping[str, str]) -> None:
+    log_file = home.logs / f"{name}.log"
+    process = PythonProcess(arguments, env=env, log_file=log_file)
+    try:
+        while process.is_running:  # noqa: ASYNC110 - asyncio's own processes do not die with their parent
+            await asyncio.sleep(0.02)
+    finally:
+        process.stop()
+    if process.exit_status != 0:
+        raise DemoFailed(f"{name} failed with status {process.exit_status}:\n{_last_lines(log_file)}")
+
+
+async def _load_data(home: Home, database_url: str) -> DemoKeys:
+    conn = await connect(database_url, application_name="seteli demo")
+    try:
+        async with conn.transaction():
+            await load_sample(conn)
+            keys = await load_keys(conn, home.load_keys())
+    finally:
+        await conn.close()
+    home.keep_keys(keys)
+    return keys
+
+
+async def _wait_until_ready(url: str, log_file: Path) -> None:
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
+            while not await _answers_ok(session, url):  # noqa: ASYNC110 - there is nothing to be told by
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise DemoFailed(f"{url} is not ready after {READY_TIMEOUT_S:.0f} s:\n{_last_lines(log_file)}") from None
+
+
+async def _answers_ok(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def _environment(home: Home, ports: Ports) -> Mapping[str, str]:
+    """All that the processes are told, as in production. Of our own environment nothing is passed on: what is set
+    there for another purpose, a DATABASE_URL above all, must not reach them.
+    """
+    sandbox_data = home.folder / "sandbox"
+    return {
+        **home.load_secrets(),
+        **QUICK_DELIVERY,
+        "DATABASE_URL": f"postgresql://{SUPERUSER}@127.0.0.1:{ports.postgres}/seteli?sslmode=disable",
+        "REDIS_URL": f"redis://127.0.0.1:{ports.valkey}/0",
+        "PUBLIC_URL": f"http://127.0.0.1:{ports.web}",
+        "HOST": "127.0.0.1",
+        "PORT": str(ports.web),
+        "TWILIO_BASE_URL": f"http://127.0.0.1:{ports.sandbox}",
+        "TWILIO_SENDER": SENDER,
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(ports.sandbox_smtp),
+        "SMTP_CA_FILE": str(sandbox_data / CERTIFICATE_NAME),
+        "EMAIL_SENDER": "Seteli <seteli@kuusiranta.example>",
+        "SANDBOX_PORT": str(ports.sandbox),
+        "SANDBOX_SMTP_PORT": str(ports.sandbox_smtp),
+        "SANDBOX_DATA": str(sandbox_data),
+        "PYTHONPATH": str(Path(service.__file__).parent.parent),
+        "PYTHONUNBUFFERED": "1",
+        "LANG": "C.UTF-8",
+    }
+
+
+def _facts(world: World, env: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "base_url": world.base_url,
+        "sandbox_url": world.sandbox_url,
+        "docs_url": f"{world.base_url}/docs",
+        "organiser": COUNTY,
+        "organiser_key": world.organiser_key,
+        "provider": FAMILY_SERVICES.business_id,
+        "provider_key": world.provider_key,
+        "database_url": env["DATABASE_URL"],
+        "redis_url": env["REDIS_URL"],
+    }
+
+
+def _say_where_to_look(home: Home, world: World, console: Console) -> None:
+    lines = (
+        ("phones and mail", f"{world.sandbox_url}/"),
+        ("API and its docs", f"{world.base_url}/docs"),
+        ("for scripts", str(home.story)),
+        ("logs", f"{home.logs}/"),
+    )
+    console.print("\nThe demo stays up. Ctrl-C stops it. Where to look:")
+    for name, place in lines:
+        console.print(f"  {name:<18}{place}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _last_lines(log_file: Path) -> str:
+    lines = log_file.read_text(errors="replace").splitlines() if log_file.exists() else []
+    return "\n".join(lines[-LOG_LINES_SHOWN:]) or "(its log is empty)"

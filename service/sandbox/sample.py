@@ -1,0 +1,173 @@
+"""The sample data of the demo: an invented region with two organisers, three programmes and five providers.
+
+Loaded through the operations that the command line uses, so what they refuse cannot be in it, and loading it again
+changes nothing. No such region, company or business id exists: Y-tunnus numbers that begin with 9 are not given out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from service.db import Connection
+from service.money import Unit
+from service.organisers.operations import add_organiser, add_programme, add_region
+from service.providers.operations import (
+    add_provider,
+    approve,
+    authenticate,
+    create_key,
+    list_keys,
+    revoke_key,
+)
+
+REGION = "kuusiranta"
+COUNTY = "kuusirannan-hva"
+TOWN = "leppalahti"
+
+HOME_HELP = "kotipalvelu"
+COUPLE_THERAPY = "pariterapia"
+CLEANING = "siivousapu"
+
+APPROVED_FROM = date(2026, 1, 1)
+
+
+@dataclass(frozen=True)
+class _Programme:
+    programme: str
+    names: dict[str, str]
+    unit: Unit
+    step: int
+    unit_value_cents: int | None
+
+
+@dataclass(frozen=True)
+class _Provider:
+    business_id: str
+    name: str
+    for_region: tuple[str, ...] = ()  # programmes that every organiser of the region has approved it for
+    for_town: tuple[str, ...] = ()
+
+
+PROGRAMMES = (
+    _Programme(
+        HOME_HELP,
+        {"fi": "Kotipalvelu", "sv": "Hemservice", "en": "Home help"},
+        Unit.MINUTES,
+        step=15,
+        unit_value_cents=3550,
+    ),
+    _Programme(
+        COUPLE_THERAPY,
+        {"fi": "Pariterapia", "sv": "Parterapi", "en": "Couple therapy"},
+        Unit.SESSIONS,
+        step=1,
+        unit_value_cents=9500,
+    ),
+    _Programme(
+        CLEANING,
+        {"fi": "Siivousapu", "sv": "Städhjälp", "en": "Cleaning"},
+        Unit.CENTS,
+        step=1,
+        unit_value_cents=None,
+    ),
+)
+FAMILY_SERVICES = _Provider("9000101-4", "Perhepalvelu Pihlajanmarja Oy", for_region=(HOME_HELP, COUPLE_THERAPY))
+PROVIDERS = (
+    FAMILY_SERVICES,
+    _Provider("9000202-5", "Kotiapu Käpylintu Oy", for_region=(HOME_HELP, CLEANING)),
+    _Provider("9000303-6", "Terapiahuone Tyynesatama Osk", for_region=(COUPLE_THERAPY,)),
+    _Provider("9000404-7", "Arjen Apu Leppälahti Ky", for_town=(HOME_HELP, CLEANING)),
+    _Provider("9000505-8", "Siivous Kirkas Kuura Oy", for_region=(CLEANING,)),
+)
+
+
+async def load_sample(conn: Connection) -> None:
+    """Add what is missing of the sample data; idempotent. Call it in a transaction."""
+    await add_region(conn, slug=REGION, name="Kuusirannan seutu")
+    await add_organiser(
+        conn,
+        slug=COUNTY,
+        name="Kuusirannan hyvinvointialue",
+        region_slug=REGION,
+        help_phone="014 555 0101",
+        directory_address="kuusiranta.example/ps",
+    )
+    await add_organiser(
+        conn,
+        slug=TOWN,
+        name="Leppälahden kaupunki",
+        region_slug=REGION,
+        help_phone="014 555 0202",
+        directory_address="leppalahti.example/ps",
+    )
+    for organiser in (COUNTY, TOWN):
+        for programme in PROGRAMMES:
+            await add_programme(
+                conn,
+                organiser_slug=organiser,
+                programme=programme.programme,
+                names=programme.names,
+                unit=programme.unit,
+                step=programme.step,
+                unit_value_cents=programme.unit_value_cents,
+            )
+    for provider in PROVIDERS:
+        await _load_provider(conn, provider)
+
+
+async def _load_provider(conn: Connection, provider: _Provider) -> None:
+    await add_provider(conn, business_id=provider.business_id, name=provider.name)
+    for programme in provider.for_region:
+        await approve(
+            conn,
+            business_id=provider.business_id,
+            programme=programme,
+            region_slug=REGION,
+            valid_from=APPROVED_FROM,
+        )
+    for programme in provider.for_town:
+        await approve(
+            conn,
+            business_id=provider.business_id,
+            programme=programme,
+            organiser_slug=TOWN,
+            valid_from=APPROVED_FROM,
+        )
+
+
+@dataclass(frozen=True)
+class DemoKeys:
+    """The two keys that scripts drive the demo with: the county's case system's, and one provider's."""
+
+    organiser_key: str
+    provider_key: str
+
+
+KEY_NAME = "demo"
+
+
+async def load_keys(conn: Connection, known: DemoKeys | None) -> DemoKeys:
+    """The known keys where they still work, new ones where not. Call it in a transaction.
+
+    Keys that an earlier start made and that nobody remembers any more are revoked first: an owner has two at most.
+    """
+    return DemoKeys(
+        organiser_key=await _load_key(conn, None if known is None else known.organiser_key, organiser_slug=COUNTY),
+        provider_key=await _load_key(
+            conn, None if known is None else known.provider_key, business_id=FAMILY_SERVICES.business_id
+        ),
+    )
+
+
+async def _load_key(
+    conn: Connection, known: str | None, *, organiser_slug: str | None = None, business_id: str | None = None
+) -> str:
+    now = datetime.now(UTC)
+    if known is not None and await authenticate(conn, known, now) is not None:
+        return known
+    for key in await list_keys(conn, organiser_slug=organiser_slug, business_id=business_id):
+        if key.name == KEY_NAME and key.is_live(now):
+            await revoke_key(conn, key_id=key.key_id)
+    created = await create_key(conn, organiser_slug=organiser_slug, business_id=business_id, name=KEY_NAME)
+    return created.key
