@@ -21,6 +21,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -131,7 +132,9 @@ def _remove_abandoned_folders() -> None:
     """A run ended by kill -9 leaves no process, but its files: take them away if nobody holds their lock."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         with contextlib.suppress(OSError), (folder / "lock").open("rb") as lock:
-            if folder.stat().st_uid == os.geteuid():
+            about = folder.stat()
+            # A young one may be just being made, its lock not yet taken.
+            if about.st_uid == os.geteuid() and time.time() - about.st_mtime > 60:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -42,7 +42,9 @@ def start_session(script: str, data: Path) -> subprocess.Popen[str]:
 
 def kill_session(session: subprocess.Popen[str]) -> None:
     session.kill()
-    session.communicate()
+    session.wait()
+    assert session.stdout is not None
+    session.stdout.close()  # not read to its end: a child that lives on would keep it open
 
 
 SESSION = """
