@@ -303,11 +303,13 @@ async def _refused_in_the_clear(server: SmtpServer, gateway: SmtpGateway) -> str
     return answer.code
 
 
-async def test_without_starttls_nothing_is_sent_in_the_clear() -> None:
+@pytest.mark.parametrize("username", [None, "u"])
+async def test_without_starttls_nothing_is_sent_in_the_clear(username: str | None) -> None:
     async with (
         smtp_server() as server,
-        smtp_gateway(server.port, security="starttls", username="u", password="p") as gateway,
+        smtp_gateway(server.port, security="starttls", username=username, password=username) as gateway,
     ):
+        server.features.append("AUTH PLAIN")
         assert await _refused_in_the_clear(server, gateway) == "server_lacks_feature"
 
 
