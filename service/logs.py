@@ -13,19 +13,14 @@ from typing import Any
 import structlog
 
 FIELDS = frozenset(
-    [
+    {
         "action",
-        "address",
-        "applied",
-        "application_port",
         "attempt_id",
         "attempts",
-        "build",
         "caller",
         "channel",
         "claimed",
         "code",
-        "codes_rotated",
         "count",
         "credential_id",
         "decision_id",
@@ -53,7 +48,8 @@ FIELDS = frozenset(
         "lookups",
         "message_id",
         "method",
-        "misses",
+        "misses_today",
+        "organiser_id",
         "outcome",
         "parts",
         "path_template",
@@ -61,31 +57,27 @@ FIELDS = frozenset(
         "pid",
         "port",
         "priority",
+        "process",
         "provider_id",
-        "organiser_id",
         "reason",
-        "recorded",
-        "region",
+        "region_id",
         "released",
         "requested",
         "rows",
-        "route",
         "rows_rejected",
-        "schema_version",
         "secret_id",
         "signal",
         "state",
         "status",
         "subject_id",
         "timestamp",
-        "token_known",
         "tries",
         "unknowns",
         "version",
         "voucher_id",
         "what",
         "worker",
-    ]
+    }
 )
 
 
@@ -108,7 +100,7 @@ def _only_listed_fields(_logger: object, _method: str, event: structlog.typing.E
 
 
 class _StandardLibraryHandler(logging.Handler):
-    """Libraries log through `logging`; only logger, level and place are kept, because their texts quote what they please."""
+    """Libraries log through `logging`; only logger, level and place are kept: their texts quote what they please."""
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"what": record.name, "line": record.lineno}
@@ -121,7 +113,7 @@ def configure_logs(*, level: str, form: str) -> None:
     """Send every log line of the process to standard error, as JSON lines or for reading on a terminal."""
     numeric = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer(default=str) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
     structlog.configure(
         processors=[

@@ -19,7 +19,7 @@ from service.channels.gateway import ChannelName, Gateway, Image
 from service.channels.gateways.smtp import SmtpGateway
 from service.channels.gateways.smtp_pool import Server
 from service.channels.gateways.twilio import TwilioGateway
-from service.channels.operations import Delivery
+from service.channels.operations import Delivery, ReceiptGroup, receipt_group
 from service.channels.rendering import Templates, qr_png
 from service.crypto import Keys
 from service.db import Connection, Pool, open_pool
@@ -40,6 +40,7 @@ class Resources:
     wakeups: Wakeups
     credentials: Credentials
     debit_group: DebitGroup
+    receipt_group: ReceiptGroup
     delivery: Delivery
 
     async def authenticate(self, key: str) -> Caller | None:
@@ -63,15 +64,17 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
         keys = Keys.from_keyrings(encryption=settings.encryption_keys, index=settings.index_keys)
         wakeups = Wakeups(settings.redis_url.get_secret_value())
         stack.push_async_callback(wakeups.close)
-        group = debit_group(pool)
-        stack.push_async_callback(group.drain)
+        debits, receipts = debit_group(pool), receipt_group(pool)
+        stack.push_async_callback(debits.drain)
+        stack.push_async_callback(receipts.drain)
         yield Resources(
             settings=settings,
             pool=pool,
             keys=keys,
             wakeups=wakeups,
             credentials=Credentials(pool),
-            debit_group=group,
+            debit_group=debits,
+            receipt_group=receipts,
             delivery=Delivery(
                 pool=pool,
                 keys=keys,

@@ -18,10 +18,10 @@ from service.debits.model import (
     DEBIT_REFUSALS,
     AlreadyReversed,
     DebitNotFound,
+    DebitOrder,
     error_of,
 )
 from service.debits.operations import DebitGroup, Verdict
-from service.debits.queries import DebitOrder
 from service.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight
 from service.idempotency import Claim
 from service.money import MAX_AMOUNT, Unit

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from uuid import UUID
 
 from service.errors import Conflict, IdempotencyKeyReused, NotFound, Refused, SeteliError
 
@@ -123,6 +124,24 @@ DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
     InsufficientValue,
 )
 CODE_REFUSALS: tuple[type[SeteliError], ...] = (CredentialBlocked, CodeUnknown, CodeSuperseded)
+
+
+@dataclass(frozen=True, slots=True)
+class DebitOrder:
+    """One debit as the database's function takes it. The code is here only as its keyed index."""
+
+    provider_id: UUID
+    credential_id: UUID
+    key: str
+    fingerprint: bytes
+    previous_fingerprint: bytes | None
+    code_index: bytes
+    previous_code_index: bytes | None
+    entry_id: UUID
+    amount: int
+    service_date: date | None
+    reference: str | None
+    language: str
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from asyncpg import Record
 from service import metrics
 from service.db import Pool, autocommit
 from service.debits import queries
-from service.debits.model import CodeUnknown, error_of
-from service.debits.queries import DebitOrder
+from service.debits.model import CodeUnknown, DebitOrder, error_of
 from service.errors import RequestInFlight, SeteliError
 from service.grouping import Grouper
 

@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class DebitOrder:
-    """One debit as the database's function takes it. The code is here only as its keyed index."""
-
-    provider_id: UUID
-    credential_id: UUID
-    key: str
-    fingerprint: bytes
-    previous_fingerprint: bytes | None
-    code_index: bytes
-    previous_code_index: bytes | None
-    entry_id: UUID
-    amount: int
-    service_date: date | None
-    reference: str | None
-    language: str
-
+from service.debits.model import DebitOrder
 
 DEBIT_MANY = """
 SELECT outcome, answer, replayed, language

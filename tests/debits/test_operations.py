@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from service.db import Connection, Pool, transaction
 from service.debits import operations, queries
-from service.debits.model import CodeSuperseded, CodeUnknown, CredentialBlocked, InsufficientValue
+from service.debits.model import CodeSuperseded, CodeUnknown, CredentialBlocked, DebitOrder, InsufficientValue
 from service.debits.operations import Verdict, charge, debit, debit_group
 from service.errors import IdempotencyKeyReused, RequestInFlight
 from tests.debits.worlds import Voucher, World, add_code
@@ -28,7 +28,7 @@ async def voucher_of(pool: Pool, world: World, **values) -> Voucher:
         return await world.add_voucher(conn, **values)
 
 
-async def one(pool: Pool, order: queries.DebitOrder) -> Verdict:
+async def one(pool: Pool, order: DebitOrder) -> Verdict:
     [verdict] = await charge(pool, [order])
     assert isinstance(verdict, Verdict)
     return verdict

@@ -10,7 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid4, uuid7
 
 from service.db import Connection
-from service.debits.queries import DebitOrder
+from service.debits.model import DebitOrder
 
 
 def index_of(code: str) -> bytes:
