@@ -13,7 +13,7 @@ $(READY): requirements-dev.lock requirements-uv.lock
 	@rm -f $(READY)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes requirements-dev.lock
 	@touch $(READY)
 
 # exec: the demo's parent is make itself, so that the end of one is seen by the other.
@@ -35,8 +35,8 @@ bench: $(READY)
 
 # Locks carry hashes and no registry address (`--no-emit-index-url` is uv's default; `make check` looks for ://).
 lock:
-	$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --quiet --universal --extra dev --generate-hashes --no-header --no-annotate -o requirements-dev.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --system-certs --universal --generate-hashes --no-header --no-annotate -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --system-certs --universal --extra dev --generate-hashes --no-header --no-annotate -o requirements-dev.lock
 	grep -A 40 '^uv==' requirements-dev.lock | awk 'NR==1 || /^ /{print; next} {exit}' > requirements-uv.lock
 
 clean:

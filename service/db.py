@@ -6,6 +6,7 @@ Owns no table but `schema_migrations`. Everything else's SQL is in the `queries`
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import json
@@ -37,6 +38,9 @@ LOCK_TIMEOUT_MS = 2_000
 # PostgreSQL disarms this timeout before it commits, a lock wait ends after 2 s, so 30 s can hit only work
 # that is really stuck.
 STATEMENT_TIMEOUT_MS = 30_000
+# A network that has gone silent says nothing, not even that it is gone. Past this we hang up on our side; unlike a
+# cancelled query, that does not disturb a commit that waits for its standby.
+SILENCE_S = 45.0
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 15_000
 
 _LOST = (
@@ -147,12 +151,16 @@ async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     """A connection on which each statement is a transaction of its own: single reads, and the debit's one
     call.
 
-    Raises DatabaseUnavailable if none can be had, OutcomeUnknown if the database went away in the middle of
+    Raises DatabaseUnavailable if none can be had, OutcomeUnknown if the database went away, or silent, in the middle of
     one.
     """
     async with _acquired(pool) as connection:
-        with unavailable_as_error(OutcomeUnknown):
-            yield connection
+        hang_up = asyncio.get_running_loop().call_later(SILENCE_S, connection.terminate)
+        try:
+            with unavailable_as_error(OutcomeUnknown):
+                yield connection
+        finally:
+            hang_up.cancel()
 
 
 @asynccontextmanager

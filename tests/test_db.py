@@ -235,6 +235,17 @@ async def cut(pool, conn) -> None:
     await pool.execute("SELECT pg_terminate_backend($1, 5000)", conn.get_server_pid())
 
 
+async def test_a_database_that_falls_silent_in_a_statement_is_hung_up_on_and_the_outcome_is_unknown(pool, monkeypatch):
+    monkeypatch.setattr(database, "SILENCE_S", 0.2)
+    async with asyncio.timeout(3):
+        with pytest.raises(OutcomeUnknown):
+            async with autocommit(pool) as conn:
+                await conn.fetchval("SELECT pg_sleep(10)")
+        monkeypatch.undo()
+        async with autocommit(pool) as conn:
+            assert await conn.fetchval("SELECT 1") == 1
+
+
 async def test_the_error_for_a_lost_database_carries_no_values(pool):
     with pytest.raises(OutcomeUnknown) as caught:
         async with autocommit(pool) as conn:
