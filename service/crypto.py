@@ -72,6 +72,10 @@ class Sealer:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return self._prefix + nonce + self._current.encrypt(nonce, text.encode(), context)
 
+    def is_current(self, sealed: bytes) -> bool:
+        """True when the newest key sealed this; False is work for a rotation."""
+        return sealed.startswith(self._prefix)
+
     def open(self, sealed: bytes, context: bytes) -> str:
         """Decrypt what any key of the ring has sealed. Raises SealBroken."""
         end = 1 + sealed[0] if sealed else 0

@@ -71,16 +71,16 @@ def seal_fingerprint(keys: Keys, organiser_id: UUID, decision_ref: str, content:
     content, which is not kept.
     """
     digest = hashlib.sha256(content.encode()).hexdigest()
-    return keys.sealer.seal(digest, _decision_context(organiser_id, decision_ref))
+    return keys.sealer.seal(digest, decision_context(organiser_id, decision_ref))
 
 
 def is_same_content(keys: Keys, organiser_id: UUID, decision_ref: str, fingerprint: bytes, content: str) -> bool:
     """Raises SealBroken."""
-    digest = keys.sealer.open(fingerprint, _decision_context(organiser_id, decision_ref))
+    digest = keys.sealer.open(fingerprint, decision_context(organiser_id, decision_ref))
     return hmac.compare_digest(digest, hashlib.sha256(content.encode()).hexdigest())
 
 
-def _decision_context(organiser_id: UUID, decision_ref: str) -> bytes:
+def decision_context(organiser_id: UUID, decision_ref: str) -> bytes:
     return b"decision" + organiser_id.bytes + decision_ref.encode()
 
 

@@ -1,0 +1,350 @@
+"""The JSON of decisions and vouchers: what comes in, what goes out, and how one is made from the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from service.channels.operations.outbox import ShownMessage
+from service.money import MAX_AMOUNT, Unit
+from service.vouchers import timeline
+from service.vouchers.decisions import (
+    CONTACT_MAX,
+    INITIALS_MAX,
+    MAX_WEEKLY,
+    MUNICIPALITY_MAX,
+    REF_MAX,
+    PostedDecision,
+)
+from service.vouchers.model import (
+    REASON_MAX,
+    ContactChange,
+    DecisionStatus,
+    Issued,
+    ShownState,
+    Voucher,
+    VoucherView,
+)
+from service.web import AnswerModel, QueryModel, RequestModel
+
+Ref = Annotated[str, Field(min_length=1, max_length=REF_MAX)]
+Contact = Annotated[str, Field(min_length=1, max_length=CONTACT_MAX)]
+Language = Literal["fi", "sv", "en"]
+ReasonText = Annotated[str, Field(min_length=1, max_length=REASON_MAX, description="Kept in the audit log")]
+Weekly = Annotated[int, Field(gt=0, le=MAX_WEEKLY)]
+
+
+class BeneficiaryModel(RequestModel):
+    """The family: a mobile phone, an e-mail address, or both; the text goes to the phone first."""
+
+    phone: Contact | None = None
+    email: Contact | None = None
+    language: Language | None = None
+    initials: Annotated[str, Field(max_length=INITIALS_MAX, description="Shown to providers")] | None = None
+    municipality: Annotated[str, Field(max_length=MUNICIPALITY_MAX, description="Shown to providers")] | None = None
+
+
+class WeeklyModel(RequestModel):
+    """The most that may be used in one week, Monday to Sunday."""
+
+    visits: Weekly | None = None
+    minutes: Weekly | None = None
+
+
+class DecisionRequest(RequestModel):
+    """An approved decision. The same decision_ref with the same content may be sent again at any time."""
+
+    decision_ref: Annotated[Ref, Field(description="The decision's number in the case system; providers see it")]
+    programme: Annotated[str, Field(min_length=1, max_length=40)]
+    status: DecisionStatus
+    client_ref: Annotated[Ref, Field(description="Opaque; never a personal identity code")]
+    beneficiary: BeneficiaryModel
+    granted: Annotated[int, Field(gt=0, le=MAX_AMOUNT, description="Whole cents, minutes, visits or sessions")]
+    weekly: WeeklyModel | None = None
+    valid_from: date
+    valid_to: Annotated[date, Field(description="The last day of validity, until midnight in Finland")]
+
+    def posted(self) -> PostedDecision:
+        family, weekly = self.beneficiary, self.weekly or WeeklyModel()
+        return PostedDecision(
+            decision_ref=self.decision_ref,
+            programme=self.programme,
+            status=self.status.value,
+            client_ref=self.client_ref,
+            phone=family.phone,
+            email=family.email,
+            language=family.language,
+            initials=family.initials,
+            municipality=family.municipality,
+            granted=self.granted,
+            weekly_visits=weekly.visits,
+            weekly_minutes=weekly.minutes,
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+        )
+
+
+class DecisionAnswer(AnswerModel):
+    """The voucher of the decision, and the message that tells the family its code."""
+
+    decision_ref: str
+    decision_status: DecisionStatus
+    voucher_id: UUID
+    state: ShownState
+    message_id: UUID
+    message_state: str
+    programme: str
+    unit: Unit
+    granted: int
+    available: int
+    valid_from: date
+    valid_to: date
+
+    @classmethod
+    def of(cls, issued: Issued, voucher: Voucher, today: date) -> DecisionAnswer:
+        return cls(
+            decision_ref=voucher.decision_ref,
+            decision_status=voucher.status,
+            voucher_id=voucher.voucher_id,
+            state=voucher.shown_state(today),
+            message_id=issued.message_id,
+            message_state=issued.message_state,
+            programme=voucher.programme,
+            unit=voucher.unit,
+            granted=voucher.granted,
+            available=voucher.available,
+            valid_from=voucher.valid_from,
+            valid_to=voucher.valid_to,
+        )
+
+
+class ReasonRequest(RequestModel):
+    reason: ReasonText
+
+
+class CancelRequest(RequestModel):
+    reason: ReasonText
+    from_date: Annotated[date | None, Field(description="The first day that is not paid any more; today if none")] = (
+        None
+    )
+
+
+class ContactRequest(RequestModel):
+    """What is given replaces what was; the code is replaced too."""
+
+    phone: Contact | None = None
+    email: Contact | None = None
+    language: Language | None = None
+    reason: ReasonText
+
+    @model_validator(mode="after")
+    def _has_a_change(self) -> Self:
+        if not (self.phone or self.email or self.language):
+            raise ValueError("a phone, an e-mail address or a language is needed")
+        return self
+
+    def change(self) -> ContactChange:
+        return ContactChange(phone=self.phone, email=self.email, language=self.language)
+
+
+class SearchRequest(RequestModel):
+    """By phone. It is in the body, because addresses are logged all over the world."""
+
+    phone: Contact
+    cursor: UUID | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class VouchersQuery(QueryModel):
+    decision_ref: Ref | None = None
+    client_ref: Ref | None = None
+    cursor: UUID | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class SupersededCode(AnswerModel):
+    last_four: str
+    created_at: datetime
+    superseded_at: datetime | None
+
+
+class VoucherSummary(AnswerModel):
+    """A voucher in a list. Amounts are in the programme's unit."""
+
+    voucher_id: UUID
+    state: ShownState
+    decision_ref: str
+    decision_status: DecisionStatus
+    client_ref: str
+    programme: str
+    unit: Unit
+    granted: int
+    available: int
+    held: int
+    debited: int
+    expired: int
+    cancelled: int
+    weekly_visits: int | None
+    weekly_minutes: int | None
+    valid_from: date
+    valid_to: date
+    cancelled_from: date | None
+    created_at: datetime
+    confirmed_at: datetime | None
+
+    @classmethod
+    def of(cls, voucher: Voucher, today: date) -> VoucherSummary:
+        return cls.model_validate(summary_fields(voucher, voucher.shown_state(today)))
+
+
+class VoucherList(AnswerModel):
+    """Newest first. `next_cursor` is there when there is more."""
+
+    vouchers: Sequence[VoucherSummary]
+    next_cursor: UUID | None
+
+    @classmethod
+    def of(cls, vouchers: Sequence[Voucher], *, limit: int, today: date) -> VoucherList:
+        """From one voucher more than the page holds, if there are that many."""
+        page = vouchers[:limit]
+        return cls(
+            vouchers=[VoucherSummary.of(voucher, today) for voucher in page],
+            next_cursor=page[-1].voucher_id if len(vouchers) > limit else None,
+        )
+
+
+class VoucherAnswer(VoucherSummary):
+    """A voucher as its organiser sees it: hints of the contacts, the last digits of the codes."""
+
+    phone_hint: str | None
+    email_hint: str | None
+    language: Language
+    initials: str | None
+    municipality: str | None
+    code_last_four: str
+    superseded_codes: Sequence[SupersededCode]
+    message_id: Annotated[UUID | None, Field(description="The message that this call has queued")] = None
+
+    @classmethod
+    def of_view(cls, view: VoucherView, message_id: UUID | None = None) -> VoucherAnswer:
+        live, *superseded = view.codes
+        return cls.model_validate(
+            summary_fields(view.voucher, view.state)
+            | {
+                "phone_hint": view.phone_hint,
+                "email_hint": view.email_hint,
+                "language": view.language,
+                "initials": view.initials,
+                "municipality": view.municipality,
+                "code_last_four": live.last_four,
+                "superseded_codes": [
+                    SupersededCode(
+                        last_four=code.last_four, created_at=code.created_at, superseded_at=code.superseded_at
+                    )
+                    for code in superseded
+                ],
+                "message_id": message_id,
+            }
+        )
+
+
+def summary_fields(voucher: Voucher, state: ShownState) -> dict[str, object]:
+    names = VoucherSummary.model_fields.keys() - {"state", "decision_status"}
+    return {name: getattr(voucher, name) for name in names} | {"state": state, "decision_status": voucher.status}
+
+
+class ReceiptAnswer(AnswerModel):
+    status: Annotated[str, Field(description="In the gateway's words")]
+    error_code: str | None
+    received_at: datetime
+    told: str
+
+
+class AttemptAnswer(AnswerModel):
+    attempt_id: UUID
+    gateway: str
+    outcome: str | None
+    reference: str | None
+    error_code: str | None
+    parts: int | None
+    encoding: str | None
+    started_at: datetime
+    answered_at: datetime | None
+    told: str
+    receipts: Sequence[ReceiptAnswer]
+
+
+class MessageAnswer(AnswerModel):
+    """`told` is what a caseworker can say to the family, in the language that was asked for."""
+
+    message_id: UUID
+    channel: str
+    language: str
+    recipient_hint: str
+    fallback_of: UUID | None
+    state: str
+    reason: str | None
+    requested_by: str
+    created_at: datetime
+    due_at: datetime | None
+    accepted_at: datetime | None
+    delivered_at: datetime | None
+    told: str
+    attempts: Sequence[AttemptAnswer]
+
+
+class TimelineAnswer(AnswerModel):
+    """Every message about the voucher, oldest first."""
+
+    voucher_id: UUID
+    messages: Sequence[MessageAnswer]
+
+    @classmethod
+    def of(cls, voucher_id: UUID, messages: Sequence[ShownMessage], language: str) -> TimelineAnswer:
+        return cls(voucher_id=voucher_id, messages=[_message(message, language) for message in messages])
+
+
+def _message(message: ShownMessage, language: str) -> MessageAnswer:
+    return MessageAnswer(
+        message_id=message.message_id,
+        channel=message.channel,
+        language=message.language,
+        recipient_hint=message.recipient_hint,
+        fallback_of=message.fallback_of,
+        state=message.state,
+        reason=message.reason,
+        requested_by=message.requested_by,
+        created_at=message.created_at,
+        due_at=message.due_at,
+        accepted_at=message.accepted_at,
+        delivered_at=message.delivered_at,
+        told=timeline.tell_message(message, language),
+        attempts=[
+            AttemptAnswer(
+                attempt_id=attempt.attempt_id,
+                gateway=attempt.gateway,
+                outcome=attempt.outcome,
+                reference=attempt.reference,
+                error_code=attempt.error_code,
+                parts=attempt.parts,
+                encoding=attempt.encoding,
+                started_at=attempt.started_at,
+                answered_at=attempt.answered_at,
+                told=timeline.tell_attempt(attempt, language),
+                receipts=[
+                    ReceiptAnswer(
+                        status=receipt.status,
+                        error_code=receipt.error_code,
+                        received_at=receipt.received_at,
+                        told=timeline.tell_receipt(receipt, language),
+                    )
+                    for receipt in attempt.receipts
+                ],
+            )
+            for attempt in message.attempts
+        ],
+    )

@@ -1,0 +1,331 @@
+"""What an organiser's case system calls: decisions in, and everything a caseworker does to a voucher."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_mobile
+from service.db import Connection, autocommit, transaction
+from service.errors import SeteliError
+from service.organisers.model import Organiser, ProgrammeUnknown
+from service.organisers.operations import find_programme, organiser_by_id
+from service.vouchers import operations
+from service.vouchers.answers import (
+    CancelRequest,
+    ContactRequest,
+    DecisionAnswer,
+    DecisionRequest,
+    ReasonRequest,
+    SearchRequest,
+    TimelineAnswer,
+    VoucherAnswer,
+    VoucherList,
+    VouchersQuery,
+)
+from service.vouchers.decisions import helsinki_day, read_decision
+from service.vouchers.model import (
+    CancelDateUnfit,
+    ContactMissing,
+    DecisionDiffers,
+    GrantedNotInSteps,
+    PersonalIdentityCode,
+    Search,
+    TooManyResends,
+    ValidityBackwards,
+    ValidityOver,
+    ValidityTooLong,
+    VoucherNotOpen,
+    VoucherUnknown,
+)
+from service.vouchers.operations import Sent
+from service.web import Call, Reply, Route, once
+
+Change = Callable[[Connection, Organiser, UUID, date], Awaitable[Sent | None]]
+
+
+async def post_decision(call: Call) -> Reply:
+    body, resources, today = call.body_as(DecisionRequest), call.resources, _today()
+    async with transaction(resources.pool) as conn:
+        organiser = await organiser_by_id(conn, call.caller.owner_id)
+        decision = read_decision(
+            body.posted(),
+            await find_programme(conn, organiser.organiser_id, body.programme),
+            default_language=organiser.default_language,
+            countries=resources.settings.sms_countries,
+        )
+        issued = await operations.issue_voucher(
+            conn,
+            resources.keys,
+            decision,
+            organiser=organiser,
+            created_by=call.caller.actor,
+            today=today,
+            code_digits=resources.settings.code_digits,
+        )
+        voucher = await operations.find_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=issued.voucher_id)
+    if issued.created:
+        resources.wakeups.wake(issued.message_id)
+    return Reply(status=201 if issued.created else 200, body=DecisionAnswer.of(issued, voucher, today))
+
+
+async def get_voucher(call: Call) -> Reply:
+    async with autocommit(call.resources.pool) as conn:
+        view = await operations.voucher_view(
+            conn, call.resources.keys, organiser_id=call.caller.owner_id, voucher_id=_voucher_id(call), today=_today()
+        )
+    return Reply(body=VoucherAnswer.of_view(view))
+
+
+async def get_vouchers(call: Call) -> Reply:
+    query = call.query_as(VouchersQuery)
+    search = Search(decision_ref=query.decision_ref, client_ref=query.client_ref)
+    return await _list(call, search, query.cursor, query.limit)
+
+
+async def search_vouchers(call: Call) -> Reply:
+    body = call.body_as(SearchRequest)
+    search = Search(phone=parse_mobile(body.phone, call.resources.settings.sms_countries))
+    return await _list(call, search, body.cursor, body.limit)
+
+
+async def get_messages(call: Call) -> Reply:
+    voucher_id = _voucher_id(call)
+    async with transaction(call.resources.pool) as conn:
+        messages = await operations.voucher_messages(conn, organiser_id=call.caller.owner_id, voucher_id=voucher_id)
+    return Reply(body=TimelineAnswer.of(voucher_id, messages, call.language))
+
+
+async def post_resend(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
+        return await operations.resend(
+            conn,
+            call.resources.keys,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            actor=call.caller.actor,
+            reason=call.body_as(ReasonRequest).reason,
+            today=today,
+            per_day=call.resources.settings.resends_per_day,
+        )
+
+    return await _change(call, change)
+
+
+async def post_replace_code(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
+        return await operations.replace_code(
+            conn,
+            call.resources.keys,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            actor=call.caller.actor,
+            reason=call.body_as(ReasonRequest).reason,
+            today=today,
+            code_digits=call.resources.settings.code_digits,
+        )
+
+    return await _change(call, change)
+
+
+async def post_contact(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
+        body = call.body_as(ContactRequest)
+        return await operations.change_contact(
+            conn,
+            call.resources.keys,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            change=body.change(),
+            countries=call.resources.settings.sms_countries,
+            actor=call.caller.actor,
+            reason=body.reason,
+            today=today,
+            code_digits=call.resources.settings.code_digits,
+        )
+
+    return await _change(call, change)
+
+
+async def post_confirm(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
+        await operations.confirm(conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor)
+
+    return await _change(call, change)
+
+
+async def post_suspend(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
+        reason = call.body_as(ReasonRequest).reason
+        await operations.suspend(
+            conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor, reason=reason
+        )
+
+    return await _change(call, change)
+
+
+async def post_resume(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
+        reason = call.body_as(ReasonRequest).reason
+        await operations.resume(
+            conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor, reason=reason
+        )
+
+    return await _change(call, change)
+
+
+async def post_cancel(call: Call) -> Reply:
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> None:
+        body = call.body_as(CancelRequest)
+        await operations.cancel(
+            conn,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            actor=call.caller.actor,
+            reason=body.reason,
+            from_date=body.from_date,
+            today=today,
+        )
+
+    return await _change(call, change)
+
+
+async def _change(call: Call, change: Change) -> Reply:
+    """Do it once, answer with the voucher as it is then, and wake a worker when there is a message to send."""
+    resources, voucher_id, today = call.resources, _voucher_id(call), _today()
+    sent: list[Sent] = []
+    async with transaction(resources.pool) as conn:
+        organiser = await organiser_by_id(conn, call.caller.owner_id)
+
+        async def write() -> VoucherAnswer:
+            done = await change(conn, organiser, voucher_id, today)
+            if done is not None:
+                sent.append(done)
+            view = await operations.voucher_view(
+                conn, resources.keys, organiser_id=organiser.organiser_id, voucher_id=voucher_id, today=today
+            )
+            return VoucherAnswer.of_view(view, done.message_id if done is not None else None)
+
+        reply = await once(call, conn, write)
+    for message in sent:
+        resources.wakeups.wake(message.message_id)
+    return reply
+
+
+async def _list(call: Call, search: Search, cursor: UUID | None, limit: int) -> Reply:
+    async with autocommit(call.resources.pool) as conn:
+        found = await operations.search_vouchers(
+            conn,
+            call.resources.keys,
+            organiser_id=call.caller.owner_id,
+            search=search,
+            before=cursor,
+            limit=limit + 1,
+        )
+    return Reply(body=VoucherList.of(found, limit=limit, today=_today()))
+
+
+def _voucher_id(call: Call) -> UUID:
+    return call.path_id("voucher_id", VoucherUnknown)
+
+
+def _today() -> date:
+    return helsinki_day(datetime.now(UTC))
+
+
+def _action(
+    name: str,
+    handler: Callable[[Call], Awaitable[Reply]],
+    summary: str,
+    body: type[ReasonRequest | CancelRequest | ContactRequest] | None,
+    *errors: type[SeteliError],
+) -> Route:
+    return Route(
+        "POST",
+        f"/v1/vouchers/{{voucher_id}}/{name}",
+        handler,
+        "vouchers:write",
+        summary,
+        body=body,
+        answer=VoucherAnswer,
+        errors=(VoucherUnknown, VoucherNotOpen, *errors),
+        idempotency="optional",
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/v1/decisions",
+        post_decision,
+        "decisions:write",
+        "Grant a decision: makes the voucher and sends its code. 200 with the same answer when it was granted before.",
+        body=DecisionRequest,
+        answer=DecisionAnswer,
+        status=201,
+        errors=(
+            ProgrammeUnknown,
+            PersonalIdentityCode,
+            ContactMissing,
+            PhoneNotMobile,
+            EmailInvalid,
+            GrantedNotInSteps,
+            ValidityBackwards,
+            ValidityOver,
+            ValidityTooLong,
+            DecisionDiffers,
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/vouchers",
+        get_vouchers,
+        "vouchers:read",
+        "Your vouchers, newest first; by decision_ref or client_ref",
+        query=VouchersQuery,
+        answer=VoucherList,
+    ),
+    Route(
+        "POST",
+        "/v1/vouchers/search",
+        search_vouchers,
+        "vouchers:read",
+        "Your vouchers by the family's phone number",
+        body=SearchRequest,
+        answer=VoucherList,
+        errors=(PhoneNotMobile,),
+    ),
+    Route(
+        "GET",
+        "/v1/vouchers/{voucher_id}",
+        get_voucher,
+        "vouchers:read",
+        "A voucher: state, balance, hints of the contacts",
+        answer=VoucherAnswer,
+        errors=(VoucherUnknown,),
+    ),
+    Route(
+        "GET",
+        "/v1/vouchers/{voucher_id}/messages",
+        get_messages,
+        "vouchers:read",
+        "What became of every message about a voucher, in plain words",
+        answer=TimelineAnswer,
+        errors=(VoucherUnknown,),
+    ),
+    _action("resend", post_resend, "Send the same code again to the same contact", ReasonRequest, TooManyResends),
+    _action("replace-code", post_replace_code, "Make a new code and send it; the old one ends", ReasonRequest),
+    _action(
+        "contact",
+        post_contact,
+        "Change the contact; makes and sends a new code",
+        ContactRequest,
+        PhoneNotMobile,
+        EmailInvalid,
+    ),
+    _action("confirm", post_confirm, "The formal decision is out", None),
+    _action("suspend", post_suspend, "No debits for now", ReasonRequest),
+    _action("resume", post_resume, "Debits again", ReasonRequest),
+    _action("cancel", post_cancel, "No visits from a day on are paid any more", CancelRequest, CancelDateUnfit),
+)

@@ -1,0 +1,64 @@
+"""What became of a message, in sentences that a caseworker can read out to the family. The words are in templates/."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from service.channels.operations.outbox import ShownAttempt, ShownMessage, ShownReceipt
+from service.vouchers.decisions import HELSINKI
+
+FOLDER = Path(__file__).parent.parent.parent / "templates" / "timeline"
+
+
+@cache
+def sentences(language: str) -> Mapping[str, Mapping[str, str]]:
+    """All sentences of one language, as in its file."""
+    return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
+
+
+def tell_message(message: ShownMessage, language: str) -> str:
+    """Where the message is, when that came to be, and why."""
+    words = sentences(language)
+    told = words["state"][message.state].format(
+        channel=words["channel"][message.channel],
+        to=message.recipient_hint,
+        queued=local_time(message.created_at),
+        accepted=local_time(message.accepted_at),
+        delivered=local_time(message.delivered_at),
+        due=local_time(message.due_at),
+    )
+    # A delivered text needs no excuse for what went wrong on its way.
+    if message.reason is None or message.state == "delivered":
+        return told
+    return f"{told} {words['reason'].get(message.reason, words['reason']['other'])}"
+
+
+def tell_attempt(attempt: ShownAttempt, language: str) -> str:
+    """What the gateway said when it was asked to send."""
+    words = sentences(language)["attempt"]
+    told = words[attempt.outcome or "under_way"].format(
+        gateway=attempt.gateway,
+        at=local_time(attempt.answered_at or attempt.started_at),
+        code=attempt.error_code or "–",
+    )
+    return f"{told} {words['parts'].format(parts=attempt.parts)}" if attempt.parts else told
+
+
+def tell_receipt(receipt: ShownReceipt, language: str) -> str:
+    """What the gateway reported later; a status that is not in our words is told in its own."""
+    words = sentences(language)["receipt"]
+    told = words.get(receipt.status.lower(), words["other"])
+    code = f" ({receipt.error_code})" if receipt.error_code else ""
+    return told.format(at=local_time(receipt.received_at), status=receipt.status) + code
+
+
+def local_time(at: datetime | None) -> str:
+    """31.3. 14:05, on the clocks in Finland."""
+    if at is None:
+        return "–"
+    local = at.astimezone(HELSINKI)
+    return f"{local.day}.{local.month}. {local:%H:%M}"
