@@ -89,7 +89,11 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
 
 async def _open_gateways(settings: Settings, stack: AsyncExitStack) -> Mapping[ChannelName, Gateway]:
     session = await stack.enter_async_context(
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=settings.concurrent_sends + 20))
+        aiohttp.ClientSession(
+            # Shorter than any gateway keeps an idle connection: one that it has closed looks like a lost answer.
+            connector=aiohttp.TCPConnector(limit=settings.concurrent_sends + 20, keepalive_timeout=10),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
     )
     sms = TwilioGateway(
         session,

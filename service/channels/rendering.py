@@ -32,8 +32,6 @@ VALID_TO_MAX = 10
 DIRECTORY_MAX = 30
 HELP_PHONE_MAX = 16
 
-QR_FIELD = "qr_text"
-QR_CONTENT_ID = "qr"
 
 _SUBJECT = "Subject:"
 _QR_MODULE_PIXELS = 6
@@ -64,21 +62,15 @@ class Templates:
         images: tuple[Image, ...] = (),
         message_id: str = "",
     ) -> EmailContent:
-        """Subject, text and HTML. The HTML shows those of `images` that are there, by their content ids.
-
-        A field `qr_text` becomes one more image, with the content id `qr`. Raises TemplateFault.
-        """
-        if QR_FIELD in fields:
-            images = (*images, Image(QR_CONTENT_ID, "image/png", qr_png(fields[QR_FIELD])))
-        context: dict[str, object] = {**fields, "image_ids": tuple(image.content_id for image in images)}
-        whole = _fill(self._plain, f"{kind}/{language}.email.txt", context).lstrip()
+        """Subject, text and HTML, which shows `images` by their content ids. Raises TemplateFault."""
+        whole = _fill(self._plain, f"{kind}/{language}.email.txt", fields).lstrip()
         first_line, _, text = whole.partition("\n")
         if not first_line.startswith(_SUBJECT):
             raise TemplateFault(f"{kind}/{language}.email.txt does not begin with {_SUBJECT}")
         return EmailContent(
             subject=" ".join(first_line.removeprefix(_SUBJECT).split()),
             text=text.strip() + "\n",
-            html=_fill(self._html, f"{kind}/{language}.email.html", context).strip() + "\n",
+            html=_fill(self._html, f"{kind}/{language}.email.html", fields).strip() + "\n",
             images=images,
             message_id=message_id,
         )

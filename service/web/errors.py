@@ -15,7 +15,6 @@ KIND_STATUS = {
 CODE_STATUS = {
     "unauthenticated": 401,
     "forbidden": 403,
-    "signature_invalid": 403,
     "method_not_allowed": 405,
     "body_too_slow": 408,
     "body_too_large": 413,

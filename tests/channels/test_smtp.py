@@ -126,7 +126,11 @@ async def test_a_whole_voucher_mail_survives_the_way() -> None:
         ["programme", "amount", "weekly", "valid_to", "organiser", "help_phone", "directory"], "Ää & öljy"
     )
     content = Templates().render_email(
-        "voucher", "sv", fields | {"code": "4827 0315 9268", "qr_text": "https://a.example/provider#1"}, message_id="m1"
+        "voucher",
+        "sv",
+        fields | {"code": "4827 0315 9268"},
+        images=(Image("qr", "image/png", qr_png("https://a.example/provider#1")),),
+        message_id="m1",
     )
     async with smtp_server() as server, smtp_gateway(server.port) as gateway:
         assert isinstance(await gateway.send(outgoing(content)), Accepted)
