@@ -138,12 +138,6 @@ def test_a_mail_loads_nothing_from_outside(language: str) -> None:
     assert not re.search(r"<link|<script|@import|url\(", mail.html)
 
 
-def test_without_a_picture_the_mail_shows_none() -> None:
-    mail = TEMPLATES.render_email("voucher", "fi", FIELDS)
-    assert mail.images == ()
-    assert "<img" not in mail.html
-
-
 def test_values_are_escaped_in_html_and_plain_in_text() -> None:
     mail = TEMPLATES.render_email("voucher", "fi", FIELDS | {"programme": "Apu & <tuki>"})
     assert "Apu & <tuki>" in mail.text
