@@ -31,6 +31,7 @@ from service.sandbox.valkey import start_valkey
 
 READY_TIMEOUT_S = 60.0
 LOG_LINES_SHOWN = 15
+OURS = ("web", "worker")
 SENDER = "+358457300100"  # families can answer to a number; an alphanumeric sender is one-way
 
 # Quicker than in production, where a gateway's word may take minutes: here it is a process on the same machine.
@@ -122,7 +123,7 @@ async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncI
         _keep_running(supervisor, "sandbox", ["-m", "service.sandbox"], home=home, env=env)
         await _run_to_end("migrate", ["-m", "service", "migrate"], home=home, env=env)
         keys = await _load_data(home, env["DATABASE_URL"])
-        for name in ("web", "worker"):
+        for name in OURS:
             _keep_running(supervisor, name, ["-m", "service", name], home=home, env=env)
         world = World(
             base_url=env["PUBLIC_URL"],
@@ -138,7 +139,7 @@ async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncI
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-        supervisor.stop()
+        supervisor.stop(together=OURS)  # they finish what is in flight while everything they need still runs
 
 
 async def _start_servers(supervisor: Supervisor, home: Home, ports: Ports) -> None:
@@ -205,7 +206,6 @@ def _environment(home: Home, ports: Ports) -> Mapping[str, str]:
     """All that the processes are told, as in production. Of our own environment nothing is passed on: what is set
     there for another purpose, a DATABASE_URL above all, must not reach them.
     """
-    sandbox_data = home.folder / "sandbox"
     return {
         **home.load_secrets(),
         **QUICK_DELIVERY,
@@ -218,11 +218,11 @@ def _environment(home: Home, ports: Ports) -> Mapping[str, str]:
         "TWILIO_SENDER": SENDER,
         "SMTP_HOST": "127.0.0.1",
         "SMTP_PORT": str(ports.sandbox_smtp),
-        "SMTP_CA_FILE": str(sandbox_data / CERTIFICATE_NAME),
+        "SMTP_CA_FILE": str(home.sandbox / CERTIFICATE_NAME),
         "EMAIL_SENDER": "Seteli <seteli@kuusiranta.example>",
         "SANDBOX_PORT": str(ports.sandbox),
         "SANDBOX_SMTP_PORT": str(ports.sandbox_smtp),
-        "SANDBOX_DATA": str(sandbox_data),
+        "SANDBOX_DATA": str(home.sandbox),
         "PYTHONPATH": str(Path(service.__file__).parent.parent),
         "PYTHONUNBUFFERED": "1",
         "LANG": "C.UTF-8",

@@ -49,6 +49,7 @@ class Home:
         self.story = self.folder / "demo.json"
         self.logs = self._subfolder("logs")
         self.pids = self._subfolder("run")
+        self.sandbox = self._subfolder("sandbox")
 
     def _subfolder(self, name: str) -> Path:
         path = self.folder / name

@@ -7,6 +7,7 @@ given and fetches nothing.
 from __future__ import annotations
 
 import io
+import json
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -59,7 +60,7 @@ class Screen:
         """Names and values, one a line."""
         width = max(map(len, fields), default=0) + 2
         for name, value in fields.items():
-            line = Text.assemble((f"      {name:<{width}}", "dim"), str(value))
+            line = Text.assemble((f"      {name:<{width}}", "dim"), _in_words(value))
             self._console.print(line, soft_wrap=True)
 
     def lines(self, lines: Iterable[str]) -> None:
@@ -99,6 +100,12 @@ class Screen:
         """The last word."""
         self._console.print()
         self._console.print(Text(sentence, style="bold green" if is_good else "bold red"), soft_wrap=True)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items())
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def draw_qr(png: bytes) -> list[str]:

@@ -98,11 +98,10 @@ class Supervisor:
                 self._look_at(part)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def stop(self) -> None:
-        """Stop everything, the last started first; our own processes side by side. Again is harmless."""
+    def stop(self, *, together: Sequence[str] = ()) -> None:
+        """Stop everything, the last started first; those of the names `together` side by side. Again is harmless."""
         for part in self._parts:
-            # The order among them is of no consequence: each finishes what is in flight, over servers that still run.
-            if isinstance(part.running, PythonProcess):
+            if part.name in together and isinstance(part.running, PythonProcess):
                 part.running.ask_to_stop()
         while self._parts:
             part = self._parts.pop()

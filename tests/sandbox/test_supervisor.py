@@ -128,7 +128,7 @@ def test_servers_stop_after_those_that_use_them(supervisor: Supervisor, tmp_path
     process = PythonProcess(FOREVER, env={}, log_file=tmp_path / "log")
     supervisor.start("web", lambda: process)
     stop, process.stop = process.stop, lambda: stopped.append("web")  # type: ignore[method-assign]
-    supervisor.stop()
+    supervisor.stop(together=["web"])
     stop()
     assert stopped == ["web", "valkey", "postgres"]
     assert process.exit_status == -signal.SIGTERM

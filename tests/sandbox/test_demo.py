@@ -1,0 +1,203 @@
+"""The demo as its users have it: one command, a story that comes out, and nothing left behind, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from service.sandbox.client import World
+from service.sandbox.processes import command_line
+from service.sandbox.story import EMAIL, PHONE, STEPS, play
+
+REPOSITORY = Path(__file__).parents[2]
+NAMES = {"postgres", "valkey", "sandbox", "web", "worker"}
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("demo")]
+
+
+def start(data: str, *options: str, cwd: Path, output: Path) -> subprocess.Popen[bytes]:
+    with output.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", "demo", "--data", data, *options],
+            cwd=cwd,
+            env={"PYTHONPATH": str(REPOSITORY)},  # as `env -i`, and what is set for another purpose stays outside
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+
+@contextmanager
+def running_demo(data: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A demo that has told its story and stays up."""
+    output = tmp_path / "output"
+    demo = start(str(data), cwd=tmp_path, output=output)
+    try:
+        until(lambda: demo.poll() is not None or "stays up" in output.read_text())
+        assert demo.poll() is None, output.read_text()
+        yield demo
+    finally:
+        demo.kill()
+        demo.wait()
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def pids(data: Path) -> Mapping[str, int]:
+    return {path.stem: int(path.read_text()) for path in (data / "run").glob("*.pid")}
+
+
+def is_gone(pid: int) -> bool:
+    return not command_line(pid)
+
+
+def facts(data: Path) -> Mapping[str, str]:
+    told: Mapping[str, str] = json.loads((data / "demo.json").read_text())
+    return told
+
+
+def world(data: Path) -> World:
+    told = facts(data)
+    return World(told["base_url"], told["sandbox_url"], told["organiser_key"], told["provider_key"])
+
+
+async def play_again(data: Path) -> str | None:
+    output = io.StringIO()
+    failed = await play(world(data), Console(file=output, width=100))
+    return None if failed is None else output.getvalue()
+
+
+def secrets_of(data: Path) -> set[str]:
+    """Everything that no log may hold: codes, contacts, keys."""
+    journal = (data / "sandbox" / "sandbox.jsonl").read_text()
+    codes = {found.replace(" ", "") for found in re.findall(r"\b[1-9]\d{3} \d{4} \d{4}\b", journal)}
+    assert len(codes) >= 2
+    told = facts(data)
+    contacts = {PHONE, PHONE.removeprefix("+"), "0405550123", "5550123", EMAIL, EMAIL.partition("@")[0]}
+    keys = {told["organiser_key"], told["provider_key"]}
+    own = {line.partition("=")[2] for line in (data / "secrets.env").read_text().splitlines()}
+    own = {value for value in own if not value.startswith("AC")}  # an account's name, not a secret
+    return codes | contacts | keys | own
+
+
+def test_once_tells_the_whole_story_twice_over_the_same_data_and_leaks_nothing(tmp_path: Path) -> None:
+    relative = "a folder/with ääkköset/deep"
+    data, output = tmp_path / relative, tmp_path / "output"
+    for turn in (1, 2):
+        demo = start(relative, "--once", cwd=tmp_path, output=output)
+        assert demo.wait(120) == 0, output.read_text()
+        assert output.read_text().count("The story is told") == turn
+        if turn == 1:
+            first = facts(data)
+    shown = output.read_text()
+    assert all(shown.count(title) == 2 for title, _ in STEPS)
+    assert "\x1b" not in shown
+    assert stat.S_IMODE((data / "demo.json").stat().st_mode) == 0o600
+    assert facts(data) == first
+    assert set(pids(data)) == NAMES
+    assert all(map(is_gone, pids(data).values()))
+
+    logs = [*(data / "logs").glob("*.log"), *(data / "valkey").rglob("*.aof")]
+    assert {"web.log", "worker.log", "sandbox.log", "postgres.log", "valkey.log"} <= {log.name for log in logs}
+    for log in logs:
+        text = log.read_text(errors="replace").replace(" ", "")
+        leaked = [secret for secret in secrets_of(data) if secret in text]
+        assert not leaked, f"{log.name} holds {leaked}"
+
+
+def test_it_survives_kill_9_of_each_process_in_the_middle_of_the_story(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_demo(data, tmp_path) as demo:
+        for name in ("web", "worker", "valkey", "postgres", "sandbox"):
+            before = pids(data)[name]
+
+            async def play_while_killing(name: str = name, pid: int = before) -> str | None:
+                playing = asyncio.create_task(play_again(data))
+                await asyncio.sleep(0.25)
+                os.kill(pid, signal.SIGKILL)
+                return await playing
+
+            failed = asyncio.run(play_while_killing())
+            assert failed is None, f"after kill -9 of {name}: {failed}"
+            until(lambda name=name, before=before: pids(data)[name] != before)
+        assert demo.poll() is None
+
+
+def test_a_second_demo_over_the_same_data_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_demo(data, tmp_path) as demo:
+        second = start(str(data), "--once", cwd=tmp_path, output=tmp_path / "second")
+        assert second.wait(60) == 1
+        said = (tmp_path / "second").read_text()
+        assert "in use by another session" in said
+        assert "Traceback" not in said
+        assert asyncio.run(play_again(data)) is None
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(30) == 0
+        assert all(map(is_gone, pids(data).values()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL, signal.SIGUSR1])
+def test_no_process_is_left_by_any_signal(number: signal.Signals, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_demo(data, tmp_path) as demo:
+        left = pids(data)
+        assert set(left) == NAMES
+        assert not any(map(is_gone, left.values()))
+        demo.send_signal(number)
+        status = demo.wait(30)
+        assert status == (0 if number in (signal.SIGTERM, signal.SIGHUP) else -number)
+        until(lambda: all(map(is_gone, left.values())), timeout_s=5)
+
+
+@pytest.mark.parametrize("delay_s", [0.5, 1.0, 2.0])
+def test_stopped_while_it_starts_it_leaves_nothing_and_says_so_in_its_status(delay_s: float, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    demo = start(str(data), "--once", cwd=tmp_path, output=tmp_path / "output")
+    until(lambda: (data / "ports.json").exists())
+    time.sleep(delay_s)
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(30) == 128 + signal.SIGTERM
+    assert all(map(is_gone, pids(data).values()))
+    assert not (data / "demo.json").exists() or delay_s > 1
+
+
+def test_a_port_that_is_taken_is_one_clear_sentence(tmp_path: Path) -> None:
+    with socket.socket() as rival:
+        rival.bind(("127.0.0.1", 0))
+        rival.listen()
+        port = rival.getsockname()[1]
+        demo = start("data", "--once", "--port", str(port), cwd=tmp_path, output=tmp_path / "output")
+        assert demo.wait(60) == 1
+    said = (tmp_path / "output").read_text()
+    assert f"port {port} is taken" in said
+    assert "Traceback" not in said
+
+
+async def test_a_story_that_goes_wrong_names_its_step(unused_tcp_port: int) -> None:
+    output = io.StringIO()
+    nowhere = World(f"http://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{unused_tcp_port}", "x", "y")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.sandbox.client.PATIENCE_S", 0.1)
+        assert await play(nowhere, Console(file=output)) == STEPS[0][0]
+    assert "failed at step 1" in output.getvalue()
