@@ -26,6 +26,7 @@ from service.vouchers.model import (
     GrantedNotInSteps,
     PersonalIdentityCode,
     ValidityBackwards,
+    ValidityFarOff,
     ValidityOver,
     ValidityTooLong,
 )
@@ -36,6 +37,7 @@ MUNICIPALITY_MAX = 60
 CONTACT_MAX = 254
 MAX_WEEKLY = 10_080  # minutes in a week
 VALIDITY_MAX_DAYS = 3 * 365 + 1
+AHEAD_MAX_DAYS = 366
 HELSINKI = ZoneInfo("Europe/Helsinki")
 
 # Century signs: + - and letters (those in use since 2023 too), with the dashes that word processors make of a hyphen.
@@ -132,13 +134,15 @@ def read_contact(phone: str | None, email: str | None, language: str, *, countri
 
 
 def check_rules(decision: NewDecision, today: date) -> None:
-    """Raises GrantedNotInSteps, ValidityBackwards, ValidityOver or ValidityTooLong, in this order."""
+    """Raises GrantedNotInSteps, ValidityBackwards, ValidityOver, ValidityFarOff, ValidityTooLong, in this order."""
     if decision.granted % decision.programme.step:
         raise GrantedNotInSteps(step=decision.programme.step, unit=decision.programme.unit.value)
     if decision.valid_to < decision.valid_from:
         raise ValidityBackwards(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
     if decision.valid_to < today:
         raise ValidityOver(valid_to=str(decision.valid_to))
+    if (decision.valid_from - today).days > AHEAD_MAX_DAYS:
+        raise ValidityFarOff(valid_from=str(decision.valid_from))
     if (decision.valid_to - decision.valid_from).days > VALIDITY_MAX_DAYS:
         raise ValidityTooLong(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
 

@@ -34,6 +34,7 @@ from service.vouchers.model import (
     Search,
     TooManyResends,
     ValidityBackwards,
+    ValidityFarOff,
     ValidityOver,
     ValidityTooLong,
     VoucherNotOpen,
@@ -46,6 +47,7 @@ Change = Callable[[Connection, Organiser, UUID, date], Awaitable[Sent | None]]
 
 
 async def post_decision(call: Call) -> Reply:
+    """Grant a decision in one transaction; the worker is woken after the commit. The answer never holds the code."""
     body, resources, today = call.body_as(DecisionRequest), call.resources, _today()
     async with transaction(resources.pool) as conn:
         organiser = await organiser_by_id(conn, call.caller.owner_id)
@@ -71,6 +73,7 @@ async def post_decision(call: Call) -> Reply:
 
 
 async def get_voucher(call: Call) -> Reply:
+    """One voucher; another organiser's is answered like one that does not exist."""
     async with autocommit(call.resources.pool) as conn:
         view = await operations.voucher_view(
             conn, call.resources.keys, organiser_id=call.caller.owner_id, voucher_id=_voucher_id(call), today=_today()
@@ -79,18 +82,21 @@ async def get_voucher(call: Call) -> Reply:
 
 
 async def get_vouchers(call: Call) -> Reply:
+    """A page of vouchers, newest first; pass `next_cursor` on as `cursor`."""
     query = call.query_as(VouchersQuery)
     search = Search(decision_ref=query.decision_ref, client_ref=query.client_ref)
     return await _list(call, search, query.cursor, query.limit)
 
 
 async def search_vouchers(call: Call) -> Reply:
+    """A page of the vouchers whose family has this phone number now."""
     body = call.body_as(SearchRequest)
     search = Search(phone=parse_mobile(body.phone, call.resources.settings.sms_countries))
     return await _list(call, search, body.cursor, body.limit)
 
 
 async def get_messages(call: Call) -> Reply:
+    """Messages, attempts and receipts, each with a sentence in the language of Accept-Language."""
     voucher_id = _voucher_id(call)
     async with transaction(call.resources.pool) as conn:
         messages = await operations.voucher_messages(conn, organiser_id=call.caller.owner_id, voucher_id=voucher_id)
@@ -98,6 +104,8 @@ async def get_messages(call: Call) -> Reply:
 
 
 async def post_resend(call: Call) -> Reply:
+    """Same code, same contact, another message. Without an Idempotency-Key each call sends one."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
         return await operations.resend(
             conn,
@@ -114,6 +122,8 @@ async def post_resend(call: Call) -> Reply:
 
 
 async def post_replace_code(call: Call) -> Reply:
+    """A new code to the same contact. Without an Idempotency-Key each call makes one."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
         return await operations.replace_code(
             conn,
@@ -130,6 +140,8 @@ async def post_replace_code(call: Call) -> Reply:
 
 
 async def post_contact(call: Call) -> Reply:
+    """Change the contact and replace the code: the old text may be in the wrong hands."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> Sent:
         body = call.body_as(ContactRequest)
         return await operations.change_contact(
@@ -149,6 +161,8 @@ async def post_contact(call: Call) -> Reply:
 
 
 async def post_confirm(call: Call) -> Reply:
+    """Providers see the decision as confirmed from now on. Again changes nothing."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
         await operations.confirm(conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor)
 
@@ -156,6 +170,8 @@ async def post_confirm(call: Call) -> Reply:
 
 
 async def post_suspend(call: Call) -> Reply:
+    """Debits are refused until the voucher is resumed. Again changes nothing."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
         reason = call.body_as(ReasonRequest).reason
         await operations.suspend(
@@ -166,6 +182,8 @@ async def post_suspend(call: Call) -> Reply:
 
 
 async def post_resume(call: Call) -> Reply:
+    """Debits are accepted again. Again changes nothing."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
         reason = call.body_as(ReasonRequest).reason
         await operations.resume(
@@ -176,6 +194,8 @@ async def post_resume(call: Call) -> Reply:
 
 
 async def post_cancel(call: Call) -> Reply:
+    """Visits before the day may still be entered for 30 days. Again, with the same day, changes nothing."""
+
     async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> None:
         body = call.body_as(CancelRequest)
         await operations.cancel(
@@ -273,6 +293,7 @@ ROUTES: tuple[Route, ...] = (
             GrantedNotInSteps,
             ValidityBackwards,
             ValidityOver,
+            ValidityFarOff,
             ValidityTooLong,
             DecisionDiffers,
         ),

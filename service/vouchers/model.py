@@ -68,6 +68,12 @@ class ValidityTooLong(Invalid):
     code = "validity_too_long"
 
 
+class ValidityFarOff(Invalid):
+    """valid_from is more than a year ahead: a slip of the pen, most likely."""
+
+    code = "validity_far_off"
+
+
 class TooManyResends(Refused):
     """The text was sent again as often as a day allows; `retry_at` says when it may be again."""
 
