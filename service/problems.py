@@ -6,9 +6,11 @@ every language, with placeholders that its details fill.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -16,6 +18,11 @@ from string import Formatter
 from service.errors import Detail
 
 LANGUAGES = ("fi", "sv", "en")
+_ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 FOLDER = Path(__file__).parent.parent / "templates" / "problems"
 
 
@@ -26,11 +33,23 @@ class Problem:
 
 
 class _Lenient(Formatter):
-    """A detail that is missing shows as '…': a sentence with a gap beats an error about an error."""
+    """Days as people write them. A detail that is missing shows as '…': a gap beats an error about an error."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
 
     def get_value(self, key: int | str, args: object, kwargs: Mapping[str, object]) -> object:
         value = kwargs.get(str(key))
+        if isinstance(value, str) and (day := _ISO_DAY.fullmatch(value)):
+            return format_day(date.fromisoformat(day[0]), self._language)
         return "…" if value is None else value
+
+
+def format_day(day: date, language: str) -> str:
+    """21.11.2026 in Finnish and Swedish, 21 November 2026 in English."""
+    if language != "en":
+        return f"{day.day}.{day.month}.{day.year}"
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 @cache
@@ -42,7 +61,7 @@ def catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
 def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
     """The sentence and the next step for an error code. KeyError when the code has none: a test prevents that."""
     entry = catalogue(language if language in LANGUAGES else "en")[code]
-    fill = _Lenient()
+    fill = _Lenient(language)
     return Problem(
         detail=fill.vformat(entry["detail"], (), details),
         next_step=fill.vformat(entry["next_step"], (), details),

@@ -1,0 +1,32 @@
+"""Sentences for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.debits.operations import refusal_error
+from service.problems import problem
+
+DETAILS = {"available": 630, "requested": 645, "unit": "minutes", "step": 15, "valid_to": "2026-03-31"}
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("fi", "Setelissä on jäljellä 10 t 30 min; pyysit 10 t 45 min."),
+        ("sv", "På sedeln återstår 10 h 30 min; du begärde 10 h 45 min."),
+        ("en", "10 h 30 min is left on the voucher; you asked for 10 h 45 min."),
+    ],
+)
+def test_a_refusal_tells_amounts_as_people_do(language: str, sentence: str) -> None:
+    error = refusal_error("insufficient_value", DETAILS, language)
+    assert problem(error.code, error.details, language).detail == sentence
+
+
+@pytest.mark.parametrize(("language", "day"), [("fi", "31.3.2026"), ("sv", "31.3.2026"), ("en", "31 March 2026")])
+def test_a_refusal_tells_days_as_people_do(language: str, day: str) -> None:
+    assert day in problem("voucher_expired", DETAILS, language).detail
+
+
+def test_a_detail_that_is_missing_leaves_a_gap_and_no_error() -> None:
+    assert "…" in problem("voucher_expired", {}, "en").detail
