@@ -121,7 +121,7 @@ def _responses(route: Route, references: Any) -> Json:
     for error in dict.fromkeys(_errors(route)):
         by_status[status_of(error)].append(error)
     for status, errors in sorted(by_status.items()):
-        told = "\n".join(f"- `{error.code}`: {(error.__doc__ or '').strip()}" for error in errors)
+        told = "\n".join(f"`{error.code}`: {(error.__doc__ or '').strip()}" for error in errors)
         responses[str(status)] = {
             "description": told,
             "content": {"application/problem+json": {"schema": references[ProblemModel, "serialization"]}},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any, Literal
 
 import jinja2
 import structlog
 from aiohttp import web
+from markupsafe import Markup, escape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.db import autocommit, schema_is_current
@@ -106,7 +108,16 @@ def _page_template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["prose"] = _prose
     return environment.get_template("docs.html")
+
+
+def _prose(text: str) -> Markup:
+    """Docstrings mark code with backticks; the page shows it as code."""
+    parts = re.split(r"`([^`]+)`", text)
+    return Markup("").join(  # every second part stood between backticks
+        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    )
 
 
 ROUTES: tuple[Route, ...] = tuple(
