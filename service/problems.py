@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Formatter
 
 from service.errors import Detail
+from service.money import Unit, format_amount
 
 LANGUAGES = ("fi", "sv", "en")
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -61,11 +62,22 @@ def catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
 def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
     """The sentence and the next step for an error code. KeyError when the code has none: a test prevents that."""
     entry = catalogue(language if language in LANGUAGES else "en")[code]
-    fill = _Lenient(language)
+    fill, values = _Lenient(language), {**details, **_amounts_in_words(details, language)}
     return Problem(
-        detail=fill.vformat(entry["detail"], (), details),
-        next_step=fill.vformat(entry["next_step"], (), details),
+        detail=fill.vformat(entry["detail"], (), values),
+        next_step=fill.vformat(entry["next_step"], (), values),
     )
+
+
+def _amounts_in_words(details: Mapping[str, Detail], language: str) -> Mapping[str, str]:
+    """`available` 630 with `unit` minutes is `available_text` 10 t 30 min."""
+    unit = details.get("unit")
+    amounts = ((name, details.get(name)) for name in ("available", "requested", "step"))
+    return {
+        f"{name}_text": format_amount(amount, Unit(unit), language)
+        for name, amount in amounts
+        if isinstance(unit, str) and isinstance(amount, int)
+    }
 
 
 def choose_language(accept_language: str | None, *, default: str = "fi") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from service.debits.operations import refusal_error
 from service.problems import problem
 
 DETAILS = {"available": 630, "requested": 645, "unit": "minutes", "step": 15, "valid_to": "2026-03-31"}
@@ -19,8 +18,7 @@ DETAILS = {"available": 630, "requested": 645, "unit": "minutes", "step": 15, "v
     ],
 )
 def test_a_refusal_tells_amounts_as_people_do(language: str, sentence: str) -> None:
-    error = refusal_error("insufficient_value", DETAILS, language)
-    assert problem(error.code, error.details, language).detail == sentence
+    assert problem("insufficient_value", DETAILS, language).detail == sentence
 
 
 @pytest.mark.parametrize(("language", "day"), [("fi", "31.3.2026"), ("sv", "31.3.2026"), ("en", "31 March 2026")])

@@ -19,6 +19,7 @@ from service.debits.model import (
     AlreadyReversed,
     DebitNotFound,
     DebitOrder,
+    error_of,
 )
 from service.debits.operations import DebitGroup, Verdict
 from service.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight
@@ -268,7 +269,7 @@ def _verdict_reply(verdict: Verdict) -> Reply:
 def _refusal(found: Mapping[str, Any], language: str) -> RefusalModel | None:
     if found["refusal"] is None:
         return None
-    error = operations.refusal_error(found["refusal"], found["refusal_details"], language)
+    error = error_of(found["refusal"])(**found["refusal_details"])
     words = problem(error.code, error.details, language)
     return RefusalModel(code=error.code, detail=words.detail, next_step=words.next_step)
 

@@ -23,7 +23,6 @@ from service.debits import queries
 from service.debits.model import CodeUnknown, DebitOrder, error_of
 from service.errors import RequestInFlight, SeteliError
 from service.grouping import Grouper
-from service.money import Unit, format_amount
 
 log = structlog.get_logger()
 
@@ -49,17 +48,7 @@ class Verdict:
 
     def error(self) -> SeteliError:
         """The refusal as the error that it is."""
-        return refusal_error(self.outcome, json.loads(self.answer), self.language)
-
-
-def refusal_error(outcome: str, details: Mapping[str, Any], language: str) -> SeteliError:
-    """A refusal with its amounts in words, too: `available` 630 minutes is `available_text` 10 t 30 min."""
-    words = {
-        f"{name}_text": format_amount(details[name], Unit(details["unit"]), language)
-        for name in ("available", "requested", "step")
-        if name in details
-    }
-    return error_of(outcome)(**details, **words)
+        return error_of(self.outcome)(**json.loads(self.answer))
 
 
 DebitGroup = Grouper[DebitOrder, "Verdict | SeteliError"]
