@@ -112,9 +112,9 @@ class _StandardLibraryHandler(logging.Handler):
 def configure_logs(*, level: str, form: str) -> None:
     """Send every log line of the process to standard error, as JSON lines or for reading on a terminal."""
     numeric = logging.getLevelNamesMapping()[level.upper()]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(default=str) if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(default=str)
+    if form == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

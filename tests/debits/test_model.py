@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import date, timedelta
 
@@ -11,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from service.db import Connection, connect
+from service.db import Connection
 from service.debits import queries
 from service.debits.model import DEBIT_REFUSALS, Chargeable, refusal
 from tests.debits.worlds import Voucher, World
@@ -36,7 +35,7 @@ SELECT debit_refusal(jsonb_populate_record(NULL::vouchers, $1::jsonb), $2, $3, $
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(voucher=CHARGEABLE, amount=st.integers(1, 250), service_date=DAYS)
 async def test_the_rules_in_python_and_in_the_database_agree(
-    worker_database_url: str, voucher: Chargeable, amount: int, service_date: date
+    db: Connection, voucher: Chargeable, amount: int, service_date: date
 ) -> None:
     cancelled_from = voucher.cancelled_from if voucher.state == "cancelled" else None
     row = {
@@ -47,9 +46,7 @@ async def test_the_rules_in_python_and_in_the_database_agree(
         "valid_to": str(voucher.valid_to),
         "cancelled_from": cancelled_from and str(cancelled_from),
     }
-    conn = await shared_connection(worker_database_url)
-
-    said = await conn.fetchval(CHECK, row, amount, service_date, TODAY)
+    said = await db.fetchval(CHECK, row, amount, service_date, TODAY)
 
     expected = refusal(
         Chargeable(
@@ -60,17 +57,6 @@ async def test_the_rules_in_python_and_in_the_database_agree(
         today=TODAY,
     )
     assert said == (expected and expected.code)
-
-
-_CONNECTIONS: dict[int, Connection] = {}
-
-
-async def shared_connection(url: str) -> Connection:
-    """One connection for all examples of a property: hypothesis runs them in one loop."""
-    loop = id(asyncio.get_running_loop())
-    if loop not in _CONNECTIONS:
-        _CONNECTIONS[loop] = await connect(url)
-    return _CONNECTIONS[loop]
 
 
 STEPS = st.lists(
@@ -119,13 +105,12 @@ class Ledger:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_any_history_of_debits_and_reversals_adds_up_and_a_key_has_one_answer(
-    worker_database_url: str, steps: list[tuple[str, int, int, int]]
+    db: Connection, steps: list[tuple[str, int, int, int]]
 ) -> None:
-    conn = await shared_connection(worker_database_url)
-    attempt = conn.transaction()
+    attempt = db.transaction()
     await attempt.start()
     try:
-        await play(conn, steps)
+        await play(db, steps)
     finally:
         await attempt.rollback()
 
