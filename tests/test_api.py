@@ -47,8 +47,8 @@ async def test_a_decision_becomes_a_voucher_that_pays_for_a_visit(here: Installa
     assert (await undone.json())["available"] == 720
 
     listed = await (await here.call(PROVIDER, "GET", "/v1/debits")).json()
-    assert [(item["debit_id"], item["state"]) for item in listed["items"]] == [(debit["debit_id"], "reversed")]
-    assert listed["items"][0]["code_last_four"] == code[-4:]
+    assert [(item["debit_id"], item["state"]) for item in listed["debits"]] == [(debit["debit_id"], "reversed")]
+    assert listed["debits"][0]["code_last_four"] == code[-4:]
 
 
 async def test_a_decision_posted_twice_is_one_voucher_and_one_message(here: Installation) -> None:
@@ -254,7 +254,7 @@ async def test_the_list_of_debits_is_walked_by_cursor_without_gap_or_repeat(here
     cursor = ""
     while True:
         page = await (await here.call(PROVIDER, "GET", f"/v1/debits?limit=3{cursor}")).json()
-        seen += [item["debit_id"] for item in page["items"]]
+        seen += [item["debit_id"] for item in page["debits"]]
         if page["next_cursor"] is None:
             break
         cursor = f"&cursor={page['next_cursor']}"

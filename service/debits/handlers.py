@@ -138,7 +138,7 @@ class HistoryItem(AnswerModel):
 class HistoryAnswer(AnswerModel):
     """Newest first. `next_cursor` is there when there is more."""
 
-    items: list[HistoryItem]
+    debits: list[HistoryItem]
     next_cursor: UUID | None
 
 
@@ -240,7 +240,7 @@ async def get_debits(call: Call) -> Reply:
         for row in rows[: asked.limit]
     ]
     more = len(rows) > asked.limit
-    return Reply(body=HistoryAnswer(items=items, next_cursor=items[-1].debit_id if more else None))
+    return Reply(body=HistoryAnswer(debits=items, next_cursor=items[-1].debit_id if more else None))
 
 
 def _code_indexes(call: Call, text: str) -> tuple[bytes, bytes | None]:
