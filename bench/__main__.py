@@ -1,0 +1,80 @@
+"""`python -m bench`: measure, print a table, write bench/results.json. Status 1 when a figure cannot be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench import debits, delivery, imports, report, throughput
+from bench.machine import describe
+from bench.report import Result
+from bench.stage import BenchFailed, Stage, open_stage
+from service.sandbox.postgres import find_binaries
+from service.sandbox.processes import ServerStartError
+
+NAMES = ("debits", "delivery", "throughput", "import")
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def plan(name: str, *, seconds: float | None, quick: bool) -> Callable[[Stage], Result]:
+    """The measurement `name`, ready to be taken on a stage. `quick` shows that it works, not what it reaches."""
+    match name:
+        case "debits":
+            small = debits.Plan(vouchers=200, connections=(8,), rounds=1, seconds=seconds or 1.0)
+            return lambda stage: debits.measure(stage, small if quick else debits.Plan(seconds=seconds or 8.0))
+        case "delivery":
+            wanted = delivery.Plan(per_s=20.0 if quick else 50.0, seconds=seconds or (1.0 if quick else 20.0))
+            return lambda stage: delivery.measure(stage, wanted)
+        case "throughput":
+            messages = 200 if quick else 10_000 if seconds is None else round(500 * seconds)
+            return lambda stage: throughput.measure(stage, throughput.Plan(messages=messages))
+        case _:
+            size = imports.Plan(decisions=500, rounds=1) if quick else imports.Plan()
+            return lambda stage: imports.measure(stage, size)
+
+
+def measure(
+    names: Sequence[str], folder: Path, *, seconds: float | None, quick: bool, console: Console
+) -> list[Result]:
+    """Take the measurements one after the other, each on a stage of its own in `folder`."""
+    results: list[Result] = []
+    for name in names:
+        console.print(f"measuring {name} …")
+        with open_stage(folder / name) as stage:
+            results.append(plan(name, seconds=seconds, quick=quick)(stage))
+    return results
+
+
+def main(
+    only: Annotated[str, typer.Option(help="Comma-separated: " + ", ".join(NAMES))] = ",".join(NAMES),
+    seconds: Annotated[float | None, typer.Option(min=0.5, help="How long each timed part runs.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds in all: shows that it works.")] = False,
+    data: Annotated[Path, typer.Option(help="Where the servers keep their data; on a disk that is one.")] = Path(
+        ".data/bench"
+    ),
+    output: Annotated[Path | None, typer.Option(help="Where to write; a quick or partial run writes nothing.")] = None,
+) -> None:
+    """Measure what the service reaches on this machine."""
+    names = [name.strip() for name in only.split(",")]
+    if unknown := set(names) - set(NAMES):
+        raise typer.BadParameter(f"no such measurement: {', '.join(sorted(unknown))}")
+    console = Console(soft_wrap=True)
+    machine = describe(find_binaries())
+    try:
+        results = measure(names, data.absolute(), seconds=seconds, quick=quick, console=console)
+    except (BenchFailed, ServerStartError) as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+    report.show(results, machine, console)
+    target = output or (RESULTS if not quick and set(names) == set(NAMES) else None)
+    if target is not None:
+        report.write(target, report.as_json(results, machine, quick=quick))
+    raise typer.Exit(0 if all(result.is_correct for result in results) else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
