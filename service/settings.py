@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")  # as the outside world and the gateways see us
     host: str = "127.0.0.1"
     port: int = 8000
+    worker_port: int | None = None  # where a worker shows its metrics; none: nowhere
     database_connections: int = Field(default=10, ge=2, le=100)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -21,6 +21,7 @@ from service.resources import open_resources
 from service.settings import Settings
 from service.workers.dispatcher import BackOff, Dispatcher
 from service.workers.jobs import DISPATCHER, REPAIR_JOB, dispatch, repair
+from service.workers.status import status_pages
 
 log = structlog.get_logger()
 
@@ -33,7 +34,10 @@ JOBS_AT_ONCE = 100
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     """Deliver until `stop` is set, then finish what is in flight and return."""
-    async with open_resources(settings, process="worker") as resources:
+    async with (
+        open_resources(settings, process="worker") as resources,
+        status_pages(settings.host, settings.worker_port),
+    ):
         await serve(resources.delivery, settings.redis_url.get_secret_value(), stop)
 
 
