@@ -48,6 +48,16 @@ class DemoFailed(Exception):
     """The demo cannot start; the text says why."""
 
 
+class Output(Console):
+    """The terminal. When nobody reads it any more (`make demo | head`), the demo ends as after any other fault."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise DemoFailed("nobody reads the demo's output any more") from None
+
+
 @dataclass(frozen=True)
 class DemoOptions:
     data: Path
