@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
 
 from service.errors import Invalid
 from service.vouchers.decisions import PostedDecision, invalid_field
@@ -20,6 +24,7 @@ OPTIONAL = ("phone", "email", "language", "initials", "municipality", "weekly_vi
 NOTES = ("rejected_line", "rejected_code", "rejected_reason")
 COLUMNS = REQUIRED + OPTIONAL + NOTES
 DELIMITERS = ",;\t"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class FileUnreadable(Invalid):
@@ -34,21 +39,27 @@ class HeaderUnfit(Invalid):
     code = "header_unfit"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of the file as it was, with the number of its first line in the file."""
 
     line: int
     cells: Sequence[str]
 
+    def __repr__(self) -> str:
+        return f"Row({self.line}, …)"  # the contacts are not for tracebacks
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The columns in the file's own order and spelling, and where each of ours stands."""
+    """The columns in the file's own order and spelling.
+
+    `pick` takes ours, in the order REQUIRED + OPTIONAL, from a line's cells with one empty cell added at their end,
+    which stands for the columns that the file is without.
+    """
 
     names: Sequence[str]
-    places: Mapping[str, int]
     delimiter: str
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
 
 
 def read_header(first_line: str) -> Header:
@@ -67,7 +78,8 @@ def read_header(first_line: str) -> Header:
             unknown=", ".join(name[:40] for name in unknown[:20]) or "–",
             repeated=", ".join(repeated) or "–",
         )
-    return Header(names=names, places={name: place for place, name in enumerate(plain)}, delimiter=delimiter)
+    places = (plain.index(name) if name in plain else len(plain) for name in REQUIRED + OPTIONAL)
+    return Header(names=names, delimiter=delimiter, pick=itemgetter(*places))
 
 
 def read_rows(lines: Iterator[str], header: Header) -> Iterator[Row]:
@@ -89,28 +101,25 @@ def read_row(row: Row, header: Header) -> PostedDecision:
     """Raises InvalidRequest naming the field."""
     if len(row.cells) != len(header.names):
         raise invalid_field("line", f"has {len(row.cells)} columns, the header has {len(header.names)}")
-    cells = row.cells
-    places = header.places
-
-    def text(name: str) -> str:
-        place = places.get(name)
-        return cells[place].strip() if place is not None else ""
-
+    (
+        decision_ref, programme, status, client_ref, granted, valid_from, valid_to,
+        phone, email, language, initials, municipality, weekly_visits, weekly_minutes,
+    ) = header.pick([*map(str.strip, row.cells), ""])  # fmt: skip
     return PostedDecision(
-        decision_ref=text("decision_ref"),
-        programme=text("programme"),
-        status=text("status"),
-        client_ref=text("client_ref"),
-        phone=text("phone") or None,
-        email=text("email") or None,
-        language=text("language") or None,
-        initials=text("initials") or None,
-        municipality=text("municipality") or None,
-        granted=_number("granted", text("granted")) or 0,
-        weekly_visits=_number("weekly_visits", text("weekly_visits")),
-        weekly_minutes=_number("weekly_minutes", text("weekly_minutes")),
-        valid_from=_day("valid_from", text("valid_from")),
-        valid_to=_day("valid_to", text("valid_to")),
+        decision_ref,
+        programme,
+        status,
+        client_ref,
+        phone or None,
+        email or None,
+        language or None,
+        initials or None,
+        municipality or None,
+        _number("granted", granted) or 0,
+        _number("weekly_visits", weekly_visits),
+        _number("weekly_minutes", weekly_minutes),
+        _day("valid_from", valid_from),
+        _day("valid_to", valid_to),
     )
 
 
@@ -123,9 +132,17 @@ def _number(field: str, text: str) -> int | None:
 
 
 def _day(field: str, text: str) -> date:
+    day = _read_day(text)
+    if day is None:
+        raise invalid_field(field, "a day as YYYY-MM-DD")
+    return day
+
+
+@lru_cache(maxsize=4096)  # a file has few different days, each many times
+def _read_day(text: str) -> date | None:
+    if not _DAY.fullmatch(text):
+        return None
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError:
-        pass
-    raise invalid_field(field, "a day as YYYY-MM-DD")
+        return None

@@ -135,22 +135,30 @@ class _Import:
 
     async def take(self, rows: Iterator[Row]) -> None:
         """Store chunk after chunk, a few at a time; then, one by one, rows whose decision_ref the file has twice."""
-        seen: set[str] = set()
         repeated: list[tuple[Row, NewDecision]] = []
-        async with asyncio.TaskGroup() as tasks:
-            slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
-            while chunk := list(islice(rows, CHUNK_ROWS)):
-                first: list[tuple[Row, NewDecision]] = []
-                for row, decision in self._read(chunk):
-                    (repeated if decision.decision_ref in seen else first).append((row, decision))
-                    seen.add(decision.decision_ref)
-                await slots.acquire()
-                task = tasks.create_task(self._store(first))
-                task.add_done_callback(lambda _task: slots.release())
-                await asyncio.sleep(0)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._take_first(rows, repeated, tasks)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group  # what stopped one chunk is what stopped the import
         for row, decision in repeated:
             await self._store_one(row, decision)
         self._tell_progress()
+
+    async def _take_first(
+        self, rows: Iterator[Row], repeated: list[tuple[Row, NewDecision]], tasks: asyncio.TaskGroup
+    ) -> None:
+        """The first row of each decision_ref; the others are put aside, so that the first one counts."""
+        seen: set[str] = set()
+        slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
+        while chunk := list(islice(rows, CHUNK_ROWS)):
+            first: list[tuple[Row, NewDecision]] = []
+            for row, decision in self._read(chunk):
+                (repeated if decision.decision_ref in seen else first).append((row, decision))
+                seen.add(decision.decision_ref)
+            await slots.acquire()
+            tasks.create_task(self._store(first)).add_done_callback(lambda _task: slots.release())
+            await asyncio.sleep(0)
 
     def _read(self, chunk: Sequence[Row]) -> Iterator[tuple[Row, NewDecision]]:
         for row in chunk:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from service.errors import Conflict, Invalid, NotFound, Refused
@@ -133,13 +134,15 @@ def shown_state(state: VoucherState, *, available: int, held: int, valid_to: dat
     return ShownState.EXHAUSTED if available == 0 and held == 0 else ShownState.ISSUED
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(NamedTuple):
     """Where a family is reached: phone in E.164, e-mail address; at least one of them."""
 
     phone: str | None
     email: str | None
     language: str
+
+    def __repr__(self) -> str:
+        return f"Contact(…, {self.language})"  # never the contact itself: tracebacks are read by many
 
 
 @dataclass(frozen=True, slots=True)

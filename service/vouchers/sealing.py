@@ -27,7 +27,7 @@ def draw_code(keys: Keys, digits: int, code_id: UUID | None = None) -> SealedCod
 def seal_code(keys: Keys, code_id: UUID, code: str) -> SealedCode:
     return SealedCode(
         code_id=code_id,
-        index=keys.index.current(CODE_PURPOSE, code),
+        code_index=keys.index.current(CODE_PURPOSE, code),
         previous_index=keys.index.previous(CODE_PURPOSE, code),
         index_key=keys.index.key_id,
         sealed=keys.sealer.seal(code, code_context(code_id)),

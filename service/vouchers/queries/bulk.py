@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from service.db import Connection
 from service.vouchers.decisions import NewDecision
+from service.vouchers.model import DecisionStatus
 from service.vouchers.queries.issuing import SealedCode, SealedContact
 
 SELECT_FINGERPRINTS = """
@@ -40,8 +41,7 @@ async def select_now(conn: Connection) -> datetime:
     return now
 
 
-@dataclass(frozen=True, slots=True)
-class VoucherRow:
+class VoucherRow(NamedTuple):
     """Everything that is stored of one new voucher."""
 
     decision_id: UUID
@@ -77,9 +77,9 @@ async def copy_vouchers(
         columns=_DECISIONS,
         records=[
             (
-                organiser_id, row.decision_id, d.decision_ref, d.programme.programme, d.status.value, d.client_ref,
+                organiser_id, row.decision_id, d.decision_ref, d.programme.programme, d.status, d.client_ref,
                 d.granted, d.weekly_visits, d.weekly_minutes, d.valid_from, d.valid_to, row.fingerprint, created_by,
-                now if d.status.value == "confirmed" else None,
+                now if d.status is DecisionStatus.CONFIRMED else None,
             )
             for row in rows
             for d in (row.decision,)
@@ -89,8 +89,8 @@ async def copy_vouchers(
         "voucher_codes",
         columns=_LOOKUPS,
         records=[
-            (row.code.index, row.code.index_key, organiser_id, row.voucher_id, row.code.code_id)
-            for row in sorted(rows, key=lambda row: row.code.index)
+            (row.code.code_index, row.code.index_key, organiser_id, row.voucher_id, row.code.code_id)
+            for row in sorted(rows, key=lambda row: row.code.code_index)
         ],
     )
     await conn.copy_records_to_table(
@@ -98,7 +98,7 @@ async def copy_vouchers(
         columns=_VOUCHERS,
         records=[
             (
-                organiser_id, row.voucher_id, row.decision_id, d.programme.programme, d.programme.unit.value,
+                organiser_id, row.voucher_id, row.decision_id, d.programme.programme, d.programme.unit,
                 d.programme.step, row.code.code_id, d.granted, d.granted, d.weekly_visits, d.weekly_minutes,
                 d.valid_from, d.valid_to,
             )

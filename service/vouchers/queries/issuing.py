@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from service.db import Connection
 from service.vouchers.decisions import NewDecision
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCode:
+class SealedCode(NamedTuple):
     """A code ready to be stored: looked up by index, told again from the sealed form."""
 
     code_id: UUID
-    index: bytes
+    code_index: bytes
     previous_index: bytes | None
     index_key: str
     sealed: bytes
@@ -22,8 +22,7 @@ class SealedCode:
     last_four: str
 
 
-@dataclass(frozen=True, slots=True)
-class SealedContact:
+class SealedContact(NamedTuple):
     """A contact ready to be stored."""
 
     language: str
@@ -113,7 +112,7 @@ async def insert_voucher(
         code.sealed,
         code.sealed_key,
         code.last_four,
-        code.index,
+        code.code_index,
         code.index_key,
         code.previous_index,
     )
@@ -132,7 +131,7 @@ async def insert_lookup(conn: Connection, *, organiser_id: UUID, voucher_id: UUI
     """False when another voucher has this code."""
     return (
         await conn.fetchval(
-            INSERT_LOOKUP, code.index, code.index_key, organiser_id, voucher_id, code.code_id, code.previous_index
+            INSERT_LOOKUP, code.code_index, code.index_key, organiser_id, voucher_id, code.code_id, code.previous_index
         )
         is not None
     )
