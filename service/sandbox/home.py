@@ -33,6 +33,7 @@ class Ports:
     """Where the demo's processes listen on 127.0.0.1."""
 
     web: int
+    worker: int
     sandbox: int
     sandbox_smtp: int
     postgres: int
