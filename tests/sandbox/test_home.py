@@ -44,7 +44,7 @@ def test_a_secret_that_is_new_joins_the_old_ones(home: Home) -> None:
 
 def test_ports_are_kept_while_they_are_free(home: Home) -> None:
     ports = home.choose_ports(None)
-    assert len(set(astuple(ports))) == 5
+    assert len(set(astuple(ports))) == len(astuple(ports))
     assert home.choose_ports(None) == ports
     with socket.socket() as rival:
         rival.bind(("127.0.0.1", ports.valkey))
