@@ -22,6 +22,7 @@ from service.channels.operations.upkeep import (
     look_up,
     queue_age_s,
 )
+from service.channels.queries.receipts import Effect
 
 __all__ = [
     "BATCH",
@@ -29,6 +30,7 @@ __all__ = [
     "Answered",
     "Delivery",
     "DeliverySettings",
+    "Effect",
     "Images",
     "ReceiptGroup",
     "Repair",

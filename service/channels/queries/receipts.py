@@ -51,6 +51,9 @@ class ReceiptEffect:
 # An attempt that was replaced can only say that its text arrived after all. A message that is pending again because the
 # gateway surely did not have it ('resent') believes its lost attempt when that turns up; one that is pending after a
 # refusal or a failed delivery does not, except for `delivered`.
+#
+# The legal moves are one array that the row is held against, and no table to join: when PostgreSQL has waited for our
+# own answer to commit, it checks the new row against the join partners of the old one, and would find no legal move.
 RECORD_RECEIPTS = """
 WITH report AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
@@ -99,7 +102,7 @@ WITH report AS (
            delivered_at = CASE WHEN k.state = 'delivered' THEN clock_timestamp() END
       FROM telling k
      WHERE m.organiser_id = k.organiser_id AND m.message_id = k.message_id
-       AND (m.state, k.state) IN (SELECT * FROM unnest($10::text[], $11::text[]))
+       AND m.state || '>' || k.state = ANY($10::text[])
        AND (k.state = 'delivered' OR (m.fence = k.fence AND (m.state <> 'pending' OR m.reason = 'resent')))
     RETURNING m.organiser_id, m.message_id, k.receipt_id, m.channel,
               extract(epoch FROM m.delivered_at - m.accepted_at)::float8 AS waited_s
@@ -133,8 +136,7 @@ async def record_receipts(conn: Connection, *, receipts: Sequence[ReceiptRow]) -
         [r.state for r in receipts],
         [r.reason for r in receipts],
         [r.due_in_s for r in receipts],
-        [before.value for before, _ in RECEIPT_MOVES],
-        [after.value for _, after in RECEIPT_MOVES],
+        [f"{before}>{after}" for before, after in RECEIPT_MOVES],
     )
     return [
         ReceiptEffect(Effect(row["effect"]), row["gateway"], row["channel"], row["before"], row["waited_s"])

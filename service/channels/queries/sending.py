@@ -156,7 +156,7 @@ WITH answer AS (
         AS a(organiser_id, message_id, attempt_id, fence, outcome, reference, error_code, parts, state, reason,
              due_in_s)
 ), locked AS (
-    SELECT m.organiser_id, m.message_id, m.fence, m.state, m.accepted_at IS NULL AS is_first
+    SELECT m.organiser_id, m.message_id, m.fence AS newest, m.accepted_at IS NULL AS is_first
       FROM messages m JOIN answer USING (organiser_id, message_id)
      ORDER BY m.organiser_id, m.message_id
        FOR UPDATE OF m
@@ -187,7 +187,7 @@ WITH answer AS (
               extract(epoch FROM m.accepted_at - m.created_at)::float8 AS waited_s
 )
 SELECT answer.attempt_id, moved.message_id IS NOT NULL AS moved,
-       locked.fence IS DISTINCT FROM answer.fence AS is_stale,
+       locked.newest IS DISTINCT FROM answer.fence AS is_stale,
        CASE WHEN locked.is_first THEN moved.waited_s END AS waited_s
   FROM answer
   LEFT JOIN locked USING (organiser_id, message_id)
