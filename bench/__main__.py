@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from bench import debits, delivery, imports, report, throughput
-from bench.machine import describe
+from bench.machine import StrangerClock, describe
 from bench.report import Result
 from bench.stage import BenchFailed, Stage, open_stage
 from service.sandbox.postgres import find_binaries
@@ -44,8 +45,10 @@ def measure(
     results: list[Result] = []
     for name in names:
         console.print(f"measuring {name} …")
+        clock = StrangerClock.start()
         with open_stage(folder / name) as stage:
-            results.append(plan(name, seconds=seconds, quick=quick)(stage))
+            result = plan(name, seconds=seconds, quick=quick)(stage)
+        results.append(replace(result, strangers_processors=clock.processors()))
     return results
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,38 @@ class CpuClock:
     def since(self, earlier: CpuClock) -> dict[str, float]:
         """Seconds used between two readings, by name."""
         return {name: round(used - earlier.used_s.get(name, 0.0), 2) for name, used in self.used_s.items()}
+
+
+@dataclass
+class StrangerClock:
+    """How many processors other programs kept busy meanwhile: figures of a crowded machine are low ones."""
+
+    since_s: float
+    busy_s: float
+    own_s: float
+
+    @classmethod
+    def start(cls) -> StrangerClock:
+        return cls(time.monotonic(), _busy_s(), _own_s())
+
+    def processors(self) -> float:
+        """On average since the start; children count once they have ended."""
+        strangers_s = (_busy_s() - self.busy_s) - (_own_s() - self.own_s)
+        return round(max(0.0, strangers_s) / max(time.monotonic() - self.since_s, 0.01), 2)
+
+
+def _own_s() -> float:
+    """Of this process and of its children that have ended and were waited for."""
+    return sum(os.times()[:4])
+
+
+def _busy_s() -> float:
+    try:
+        fields = Path("/proc/stat").read_text().partition("\n")[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _wait, interrupts, soft_interrupts = (int(field) for field in fields[1:8])
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS_PER_S
 
 
 def _tree_s(pid: int, stats: Mapping[int, tuple[int, float]], children: Mapping[int, list[int]]) -> float:

@@ -29,6 +29,7 @@ class Result:
     checks: Mapping[str, bool]
     cpu_ms: Mapping[str, float] = field(default_factory=dict)  # of each process, for one `cpu_of`
     cpu_of: str = ""
+    strangers_processors: float = 0.0  # kept busy by programs that are not ours
 
     @property
     def is_met(self) -> bool:
@@ -90,6 +91,7 @@ def _details(result: Result) -> Table:
     if result.cpu_ms:
         cpu = ", ".join(f"{name} {used_ms:g}" for name, used_ms in result.cpu_ms.items())
         table.add_row(f"processor ms for one {result.cpu_of}", cpu)
+    table.add_row("processors busy with other programs", f"{result.strangers_processors:g}")
     for name, is_so in result.checks.items():
         table.add_row(name, "[green]yes" if is_so else "[red]NO")
     return table
