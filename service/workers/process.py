@@ -60,19 +60,33 @@ async def take_wakeups(dispatcher: Dispatcher, redis_url: str) -> None:
     logging.getLogger("arq").setLevel(logging.CRITICAL)
     back_off = BackOff(random.random, first_s=0.2)
     while True:
-        worker: Worker | None = None
         try:
             redis = await create_pool(redis_settings(redis_url), job_serializer=to_json, job_deserializer=json.loads)
-            worker = build_worker(redis, dispatcher)
-            back_off.reset()
-            dispatcher.wake()  # wake-ups may have been lost while we were away
-            await worker.async_run()
+            try:
+                back_off.reset()
+                dispatcher.wake()  # wake-ups may have been lost while we were away
+                await run_jobs(redis, dispatcher)
+            finally:
+                await redis.aclose(close_connection_pool=True)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("wakeups_interrupted", **exception_fields(error))
-        finally:
-            if worker is not None:
-                await _close(worker)
         await asyncio.sleep(back_off.next_s())
+
+
+async def run_jobs(redis: ArqRedis, dispatcher: Dispatcher) -> None:
+    """Run one arq worker until it ends, or until cancelled; its jobs then have a while to finish."""
+    worker = build_worker(redis, dispatcher)
+    try:
+        await worker.async_run()
+    finally:
+        worker.allow_pick_jobs = False
+        if worker.main_task is not None:
+            worker.main_task.cancel()
+        if worker.tasks:
+            await asyncio.wait(worker.tasks.values(), timeout=JOB_COMPLETION_WAIT_S)
+        for job in worker.tasks.values():
+            job.cancel()
+        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
 
 
 def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
@@ -92,7 +106,6 @@ def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
         redis_pool=redis,
         ctx={DISPATCHER: dispatcher},
         handle_signals=False,  # the entry point does
-        job_completion_wait=JOB_COMPLETION_WAIT_S,
         job_timeout=JOB_TIMEOUT_S,
         max_jobs=JOBS_AT_ONCE,
         poll_delay=POLL_DELAY_S,
@@ -101,12 +114,3 @@ def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
         job_deserializer=json.loads,
         log_results=False,
     )
-
-
-async def _close(worker: Worker) -> None:
-    try:
-        async with asyncio.timeout(JOB_COMPLETION_WAIT_S):
-            await worker.close()
-    except (RedisError, OSError, TimeoutError, asyncio.CancelledError):
-        # Its jobs only wake the dispatcher; a Redis that is gone need not be told that we leave.
-        log.info("wakeups_closed_hard")
