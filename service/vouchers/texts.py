@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 
 from service.money import Unit, format_amount
 from service.organisers.model import Organiser, Programme
@@ -18,6 +19,9 @@ YEAR_NEEDED_DAYS = 300
 
 _PER_WEEK = {"fi": "{} krt/vko", "sv": "{} ggr/v", "en": "{}x/week"}
 _TIME_PER_WEEK = {"fi": "{}/vko", "sv": "{}/v", "en": "{}/week"}
+# Pure, and an import asks for the same few a hundred thousand times.
+_remembered = lru_cache(maxsize=4096)
+_amount = _remembered(format_amount)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -35,7 +39,7 @@ def message_fields(
     """All fields of the `voucher` message but the code itself."""
     return {
         "programme": programme.names[language],
-        "amount": format_amount(granted, programme.unit, language),
+        "amount": _amount(granted, programme.unit, language),
         "weekly": format_weekly(weekly_visits, weekly_minutes, language),
         "valid_to": format_day(valid_to, today, language),
         "organiser": organiser.name,
@@ -44,6 +48,7 @@ def message_fields(
     }
 
 
+@_remembered
 def format_weekly(visits: int | None, minutes: int | None, language: str) -> str:
     """2 krt/vko · 3 t/vko · 2 krt/vko, 3 t/vko · empty without a cap."""
     parts = [_PER_WEEK[language].format(visits)] if visits is not None else []
@@ -52,6 +57,7 @@ def format_weekly(visits: int | None, minutes: int | None, language: str) -> str
     return ", ".join(parts)
 
 
+@_remembered
 def format_day(day: date, today: date, language: str) -> str:
     """31.3. · 31.3 · 31 Mar, with the year when it is far enough ahead to be mistaken."""
     far = (day - today).days > YEAR_NEEDED_DAYS
