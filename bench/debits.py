@@ -67,9 +67,6 @@ def measure(stage: Stage, plan: Plan) -> Result:
     tally = _Tally()
     with stage.running("web"):
         _charge_over_http(stage, tally, codes, max(plan.connections), min(plan.seconds, 3.0), WARM_UP)
-        # The web process keeps its plans, and those it made by now are for tables that were empty when last analysed:
-        # a scan of every request ever made, for each debit. In production autovacuum is never a minute late.
-        stage.execute("VACUUM ANALYZE")
         for number in range(plan.rounds):
             _charge_by_pgbench(stage, tally, plan.seconds)
             for connections in plan.connections:
@@ -103,7 +100,7 @@ def _prepare(stage: Stage, plan: Plan) -> list[str]:
     codes = stage.ask(lambda conn: _read_codes(conn, keys))
     if len(codes) != plan.vouchers:
         raise BenchFailed(f"{plan.vouchers} decisions gave {len(codes)} codes:\n{stage.last_lines('import')}")
-    stage.execute("VACUUM ANALYZE", "CHECKPOINT")
+    stage.settle()
     provider_id, key_id = stage.ask(_read_provider)
     new_id = "uuidv7" if stage.ask(_has_uuidv7) else "gen_random_uuid"
     _script(stage).write_text(

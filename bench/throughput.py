@@ -36,7 +36,7 @@ def measure(stage: Stage, plan: Plan) -> Result:
     """Raises BenchFailed when the sending stalls."""
     path = write_csv(stage.home.folder / "decisions.csv", plan.messages, series="throughput")
     stage.run_to_end("import", import_command(path))
-    stage.execute("VACUUM ANALYZE", "CHECKPOINT")
+    stage.settle()
     with stage.running("sandbox"), stage.running("web"):
         set_seconds_per_call(stage.sandbox_url, SECONDS_PER_CALL)
         with stage.running("worker"):
