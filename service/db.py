@@ -52,8 +52,17 @@ _LOST = (
     asyncpg.ReadOnlySQLTransactionError,  # the primary we knew has become a standby
     ConnectionError,
 )
-# The last one because a pool takes a broken connection back while its user still holds it.
-_SIGNS_OF_LOSS = ("connection is closed", "pool is closing", "pool is closed", "released back to the pool")
+# The driver's own words. A pool takes a broken connection back while its user still holds it. And between the server's
+# last word (FATAL) and the end of the connection, the protocol is still busy with that error: operation 2.
+_SIGNS_OF_LOSS = (
+    "connection is closed",
+    "pool is closing",
+    "pool is closed",
+    "released back to the pool",
+    "another operation (2) is in progress",
+    'protocol is in the "failed" state',
+    "not connected",
+)
 
 
 async def open_pool(
@@ -139,7 +148,7 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
                 yield connection
         except BaseException:
             # A connection that is gone has been rolled back by the server; what went wrong is what matters.
-            with suppress(asyncpg.InterfaceError, *_LOST):
+            with suppress(asyncpg.InterfaceError, asyncpg.InternalClientError, *_LOST):
                 await current.rollback()
             raise
         with unavailable_as_error(OutcomeUnknown):
@@ -173,7 +182,8 @@ async def _acquired(pool: Pool) -> AsyncIterator[Connection]:
     try:
         yield connection
     finally:
-        with unavailable_as_error():
+        # The pool throws a connection away that it cannot reset. What was done on it before is done.
+        with suppress(DatabaseUnavailable), unavailable_as_error():
             await pool.release(connection)
 
 
@@ -192,7 +202,7 @@ def unavailable_as_error(
         raise lost from error
     except asyncpg.TargetServerAttributeNotMatched as error:
         raise DatabaseUnavailable from error
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # Also its answer to misuse, so the text has to decide.
         if not any(sign in str(error) for sign in _SIGNS_OF_LOSS):
             raise

@@ -230,6 +230,17 @@ async def test_a_connection_lost_in_an_autocommit_statement_leaves_the_outcome_u
             await statement
 
 
+async def test_a_connection_lost_after_the_commit_takes_nothing_back(pool):
+    async with autocommit(pool) as conn:
+        await conn.execute("CREATE TABLE done (n int)")
+        with pytest.raises(
+            asyncpg.PostgresError
+        ):  # the driver may not have noticed that it is over when the block ends
+            await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    async with autocommit(pool) as conn:
+        await conn.execute("DROP TABLE done")
+
+
 async def cut(pool, conn) -> None:
     """End the server's side of `conn`, as a fail-over does, and let our side not notice yet."""
     await pool.execute("SELECT pg_terminate_backend($1, 5000)", conn.get_server_pid())
@@ -265,6 +276,7 @@ async def test_the_error_for_a_lost_database_carries_no_values(pool):
         asyncpg.ReadOnlySQLTransactionError(""),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
         ConnectionResetError(),
         BrokenPipeError(),
     ],
