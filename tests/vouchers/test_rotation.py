@@ -156,3 +156,12 @@ async def test_a_key_that_is_missing_stops_the_rotation_and_changes_nothing(pool
         async with transaction(pool) as conn:
             for code in codes.values():
                 assert await looked_up(conn, code, keys=KEYS) is not None
+
+
+async def test_a_row_that_was_not_copied_is_never_taken_away(pool: Pool) -> None:
+    async with committed_world(pool) as (_site, world):
+        codes = await fill(pool, world, 3)
+        async with transaction(pool) as conn:
+            assert await rotation.queries.delete_old_lookups(conn, index_key="k2", limit=100) == 0
+            for code in codes.values():
+                assert await looked_up(conn, code, keys=KEYS) is not None
