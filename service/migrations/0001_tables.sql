@@ -103,6 +103,8 @@ CREATE TABLE decisions (
     CONSTRAINT decisions_caps_positive CHECK (weekly_visits > 0 AND weekly_minutes > 0)
 );
 
+CREATE INDEX decisions_of_client ON decisions (organiser_id, client_ref);
+
 -- fillfactor: a debit rewrites the row; room on the page keeps that a heap-only update. No column that a debit changes
 -- is indexed, for the same reason.
 CREATE TABLE vouchers (
@@ -277,10 +279,10 @@ CREATE TABLE messages (
     PRIMARY KEY (organiser_id, message_id),
     CONSTRAINT messages_channel_known CHECK (channel IN ('sms', 'email')),
     CONSTRAINT messages_state_known CHECK (state IN ('pending', 'sending', 'accepted', 'sent', 'delivered', 'undelivered', 'unknown', 'failed', 'escalated', 'suppressed')),
-    CONSTRAINT messages_work_is_due CHECK (state NOT IN ('pending', 'sending', 'unknown') OR due_at IS NOT NULL),
-    CONSTRAINT messages_fallback_once UNIQUE (organiser_id, fallback_of)
+    CONSTRAINT messages_work_is_due CHECK (state NOT IN ('pending', 'sending', 'unknown') OR due_at IS NOT NULL)
 ) WITH (fillfactor = 70);
 CREATE INDEX messages_due ON messages (state, priority, due_at) WHERE due_at IS NOT NULL;
+CREATE UNIQUE INDEX messages_fallback_once ON messages (organiser_id, fallback_of) WHERE fallback_of IS NOT NULL;
 CREATE INDEX messages_of_subject ON messages (organiser_id, subject_id);
 
 -- One call to a gateway, committed before the call is made.
