@@ -8,7 +8,7 @@ recipient or the body, and answers are stored and logged (I6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -128,11 +128,14 @@ class Gateway(Protocol):
         """Hand over one message, within its own time-out. What may have been sent is never repeated."""
         ...
 
-    async def look_up(self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool]) -> LookUp:
+    async def look_up(
+        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
+    ) -> LookUp:
         """What the gateway knows of a message whose sending ended Unknown.
 
-        `is_ours` is shown each text that the gateway holds for this recipient from `since` (aware) on.
-        Absent is only answered when it is certain.
+        `is_ours` is shown each text that the gateway holds for this recipient from `since` (aware) on, but those whose
+        reference is `taken`: they are other messages', which may say the same. Absent is only answered when it is
+        certain.
         """
         ...
 

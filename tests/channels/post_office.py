@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -102,11 +102,14 @@ class PostOffice:
         self.texts.append(text)
         return text
 
-    async def look_up(self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool]) -> LookUp:
+    async def look_up(
+        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
+    ) -> LookUp:
         if self.look_up_answer is not None:
             return self.look_up_answer
         for text in self.texts:
             is_candidate = text.outgoing.recipient == recipient and text.taken_at >= since
+            is_candidate &= text.reference not in taken
             if is_candidate and isinstance(text.outgoing.content, SmsContent) and is_ours(text.body):
                 return Accepted(text.reference, parts=1, status=text.status, error_code=text.error_code)
         return Absent() if self.channel == "sms" else Unknown("cannot")

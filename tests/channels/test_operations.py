@@ -276,6 +276,34 @@ async def test_a_text_that_was_taken_without_an_answer_is_found_and_not_sent_aga
     assert len(office.sms.texts) == 1
 
 
+async def test_the_text_of_a_resend_is_not_taken_for_the_lost_one_that_said_the_same(office: Office) -> None:
+    lost = await office.queue()
+    office.sms.script = [Unknown("connection_lost")]
+    await send_all(office)
+    await office.queue()
+    await send_all(office)
+    assert len(office.sms.texts) == 1
+    for _ in range(2):
+        await office.pass_time(121)
+        await look(office)
+    assert await office.state(lost) == ("pending", "resent")
+    await send_all(office)
+    assert len({text.body for text in office.sms.texts}) == 1
+    assert len(office.sms.texts) == 2
+
+
+async def test_one_text_found_by_two_look_ups_at_once_is_one_messages(office: Office) -> None:
+    messages = [await office.queue(), await office.queue()]
+    office.sms.script = [Unknown("connection_lost"), taken_silently]
+    await send_all(office)
+    await office.pass_time(121)
+    await asyncio.gather(*(look_up(office.delivery, s) for s in await claim_silent(office.delivery, limit=10)))
+    states = [await office.state(message_id) for message_id in messages]
+    assert sorted(state for state, _ in states) == ["accepted", "unknown"]
+    references = [(await office.attempts(message_id))[0]["reference"] for message_id in messages]
+    assert sorted(map(str, references)) == sorted(["None", office.sms.texts[0].reference])
+
+
 async def test_a_gateway_that_cannot_be_asked_does_not_count_as_not_having_it(office: Office) -> None:
     message_id = await office.queue()
     office.sms.script = [taken_silently]

@@ -305,6 +305,8 @@ async def test_a_look_up_finds_ours_with_its_status(line: Line) -> None:
     found = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT)
     assert found == Accepted(SID, parts=2, status="undelivered", error_code="30003")
     assert line.server.queries == [{"To": PHONE, "PageSize": "100"}]
+    other = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT, taken={SID})
+    assert other == Accepted("SM" + "3" * 32, parts=1, status="queued")
 
 
 @pytest.mark.parametrize(

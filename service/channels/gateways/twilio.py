@@ -6,7 +6,7 @@ answer that says so, or a connection that was never made, is a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urldefrag
@@ -156,8 +156,10 @@ class TwilioGateway:
             return Unknown("no_reference")
         return Accepted(message.sid, parts=_parts(message.num_segments), status=_word(message.status), error_code=None)
 
-    async def look_up(self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool]) -> LookUp:
-        """Find the first text to `recipient` from `since` on that `is_ours` knows.
+    async def look_up(
+        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
+    ) -> LookUp:
+        """Find the first text to `recipient` from `since` on that `is_ours` knows and that is not `taken`.
 
         No filter by DateSent: it has a day's granularity, and is null while the text is queued.
         """
@@ -166,7 +168,9 @@ class TwilioGateway:
         except (TwilioException, aiohttp.ClientError, OSError, AnswerGarbledError, *_PARSER_STUMBLES):
             return Unknown("look_up_failed")
         since = since.replace(microsecond=0)  # Twilio's dates have whole seconds
-        candidates = [message for message in messages if _is_outbound_since(message, since)]
+        candidates = [
+            message for message in messages if _is_outbound_since(message, since) and message.sid not in taken
+        ]
         found = [message for message in candidates if message.body and is_ours(message.body)]
         if found:
             first = min(found, key=lambda message: message.date_created or since)

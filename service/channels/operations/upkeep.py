@@ -74,6 +74,7 @@ class Silent:
     gateway: str
     silence: Silence
     since: datetime
+    taken: frozenset[str]  # what the gateway calls the texts of other messages about the same
     digests: tuple[bytes, ...] = field(repr=False)
     recipient_sealed: bytes = field(repr=False)
 
@@ -98,6 +99,7 @@ async def claim_silent(delivery: Delivery, *, limit: int) -> list[Silent]:
                 left_s=row["left_s"],
             ),
             since=row["since"],
+            taken=frozenset(row["taken"] or ()),
             digests=tuple(digest for digest in row["digests"] if digest is not None),
             recipient_sealed=row["recipient_sealed"],
         )
@@ -108,7 +110,8 @@ async def claim_silent(delivery: Delivery, *, limit: int) -> list[Silent]:
 async def look_up(delivery: Delivery, silent: Silent) -> MessageState:
     """Ask the gateway what became of a message and move it; returns the state decided on.
 
-    Guarded: if a receipt came while we asked, the receipt stands.
+    Guarded: if a receipt came while we asked, the receipt stands; a text that was found to be another message's in the
+    meantime is looked for again when the lease is over.
     """
     found = await _ask(delivery, silent)
     gateway = delivery.gateways.get(silent.silence.channel)
@@ -116,7 +119,10 @@ async def look_up(delivery: Delivery, silent: Silent) -> MessageState:
     if isinstance(found, Accepted) and found.status is not None and gateway is not None:
         meaning = gateway.meaning(found.status, found.error_code)
     move = after_look_up(silent.silence, found, meaning, look_up_interval_s=delivery.settings.lookup_interval_s)
-    async with autocommit(delivery.pool) as conn:
+    async with transaction(delivery.pool) as conn:
+        if isinstance(found, Accepted):
+            # One text cannot be two messages': whoever looks for another one about the same waits here.
+            await queries.lock_alike(conn, organiser_id=silent.organiser_id, message_id=silent.message_id)
         moved = await queries.record_look_up(conn, row=_look_up_row(silent, found, move))
     if moved and silent.silence.state is MessageState.UNKNOWN and move.state is not MessageState.UNKNOWN:
         resolution = {MessageState.PENDING: "resent", MessageState.ESCALATED: "escalated"}.get(move.state, "found")
@@ -138,7 +144,7 @@ async def _ask(delivery: Delivery, silent: Silent) -> LookUp:
     def is_ours(text: str) -> bool:
         return any(index.matches(digest, "body", text) for digest in silent.digests)
 
-    return await gateway.look_up(recipient, since=silent.since, is_ours=is_ours)
+    return await gateway.look_up(recipient, since=silent.since, is_ours=is_ours, taken=silent.taken)
 
 
 def _look_up_row(silent: Silent, found: LookUp, move: Move) -> LookUpRow:

@@ -50,10 +50,14 @@ WITH due AS (
     UPDATE messages m SET due_at = now() + make_interval(secs => $2)
       FROM due WHERE m.organiser_id = due.organiser_id AND m.message_id = due.message_id
     RETURNING m.organiser_id, m.message_id, m.channel, m.state, m.recipient_sealed, m.fence, m.lookups, m.unknowns,
-              coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
+              m.subject_id, coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
               extract(epoch FROM m.deadline_at - now())::float8 AS left_s
 )
-SELECT c.*, t.attempt_id, t.gateway, older.digests, older.since
+SELECT c.*, t.attempt_id, t.gateway, older.digests, older.since,
+       (SELECT array_agg(a.reference)
+          FROM messages o JOIN attempts a ON a.organiser_id = o.organiser_id AND a.message_id = o.message_id
+         WHERE o.organiser_id = c.organiser_id AND o.subject_id = c.subject_id AND o.message_id <> c.message_id
+           AND a.reference IS NOT NULL) AS taken
   FROM claimed c
   JOIN attempts t ON t.organiser_id = c.organiser_id AND t.message_id = c.message_id AND t.fence = c.fence,
        LATERAL (SELECT array_agg(a.body_digest) AS digests, min(a.started_at) - interval '30 seconds' AS since
@@ -84,6 +88,21 @@ class LookUpRow:
     counts: bool  # the gateway was asked and knew nothing
 
 
+LOCK_ALIKE = """
+SELECT FROM messages o
+ WHERE o.organiser_id = $1
+   AND o.subject_id = (SELECT m.subject_id FROM messages m WHERE m.organiser_id = $1 AND m.message_id = $2)
+ ORDER BY o.organiser_id, o.message_id
+   FOR UPDATE
+"""
+
+
+async def lock_alike(conn: Connection, *, organiser_id: UUID, message_id: UUID) -> None:
+    """Lock every message about the same thing: a voucher sent again says what it said the first time."""
+    await conn.execute(LOCK_ALIKE, organiser_id, message_id)
+
+
+# A text that was sent again is word for word the first: a text found is only ours if no other message has it.
 RECORD_LOOK_UP = """
 WITH moved AS (
     UPDATE messages m
@@ -92,6 +111,10 @@ WITH moved AS (
            accepted_at = CASE WHEN $7::text IS NULL THEN m.accepted_at ELSE coalesce(m.accepted_at, now()) END,
            delivered_at = CASE WHEN $9 = 'delivered' THEN now() ELSE m.delivered_at END
      WHERE m.organiser_id = $1 AND m.message_id = $2 AND m.fence = $4 AND m.lookups = $5 AND m.state = $6
+       AND NOT EXISTS (
+           SELECT FROM messages o JOIN attempts a ON a.organiser_id = o.organiser_id AND a.message_id = o.message_id
+            WHERE o.organiser_id = $1 AND o.subject_id = m.subject_id AND o.message_id <> m.message_id
+              AND a.reference = $7)
     RETURNING m.organiser_id
 ), noted AS (
     UPDATE attempts t
@@ -104,7 +127,7 @@ SELECT count(*) > 0 FROM moved
 
 
 async def record_look_up(conn: Connection, *, row: LookUpRow) -> bool:
-    """Write what a look-up found; False when a receipt or another look-up was first."""
+    """Write what a look-up found; False when a receipt, another look-up or another message's was first."""
     return bool(
         await conn.fetchval(
             RECORD_LOOK_UP,
@@ -182,7 +205,7 @@ INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fie
 SELECT organiser_id, $3, kind, subject_id, secret_id, fields, other_channel, language,
        other_sealed, other_index, other_hint, message_id, priority, now() + make_interval(secs => $4), requested_by
   FROM messages WHERE organiser_id = $1 AND message_id = $2 AND other_sealed IS NOT NULL
-ON CONFLICT ON CONSTRAINT messages_fallback_once DO NOTHING
+ON CONFLICT (organiser_id, fallback_of) WHERE fallback_of IS NOT NULL DO NOTHING
 """
 
 
