@@ -122,8 +122,12 @@ async def test_an_unknown_outcome_is_looked_up_and_not_sent_again(office: Office
 async def test_a_paused_gateway_resumes_by_itself(office: Office) -> None:
     office.sms.script = [Refused("20003", Action.PAUSE_GATEWAY)]
     await office.queue()
+
+    async def is_paused() -> bool:
+        return bool(await office.pool.fetchval("SELECT count(*) FROM gateway_pauses"))
+
     async with delivering(office):
-        await until(count(office, "pending", 1))
+        await until(is_paused)
         await office.queue()
         await asyncio.sleep(0.3)
         assert office.sms.calls == 1
