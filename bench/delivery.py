@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 
 from bench.decisions import phone_of
+from bench.history import live_through
 from bench.machine import CpuClock
 from bench.report import Result, per_item_ms, percentile
 from bench.sandbox import PhoneText, read_texts
@@ -30,6 +31,7 @@ ARRIVAL_TIMEOUT_S = 60.0
 class Plan:
     per_s: float = 50.0
     seconds: float = 20.0
+    history: int = 1_000  # sent and delivered before
 
     @property
     def decisions(self) -> int:
@@ -47,14 +49,16 @@ class _Posted:
 
 def measure(stage: Stage, plan: Plan) -> Result:
     """Raises BenchFailed when not even the first texts arrive."""
+    live_through(stage, messages=plan.history)
+    first = plan.history + WARM_UP_DECISIONS
     with stage.running("sandbox"), stage.running("web"), stage.running("worker"):
-        asyncio.run(_post(stage, Plan(10.0, WARM_UP_DECISIONS / 10.0), first=0))
-        _wait_for_texts(stage, WARM_UP_DECISIONS)
+        asyncio.run(_post(stage, Plan(10.0, WARM_UP_DECISIONS / 10.0), first=plan.history))
+        _wait_for_texts(stage, first)
         before = CpuClock.read(stage.pids)
-        posted = asyncio.run(_post(stage, plan, first=WARM_UP_DECISIONS))
+        posted = asyncio.run(_post(stage, plan, first=first))
         used = CpuClock.read(stage.pids).since(before)
-        texts = _wait_for_texts(stage, WARM_UP_DECISIONS + plan.decisions)
-    return _result(plan, posted, texts[WARM_UP_DECISIONS:], used)
+        texts = _wait_for_texts(stage, first + plan.decisions)
+    return _result(plan, posted, texts[first:], used)
 
 
 async def _post(stage: Stage, plan: Plan, *, first: int) -> _Posted:

@@ -6,49 +6,49 @@ phone network reports `sent` and `delivered` for each text, the web process take
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from bench.decisions import import_command, write_csv
+from bench.history import DELIVERED, live_through, wait_until
 from bench.machine import CpuClock
 from bench.report import Result, per_item_ms
 from bench.sandbox import PhoneText, read_texts, set_seconds_per_call
-from bench.stage import BenchFailed, Stage
+from bench.stage import Stage
 from service.db import Connection
 
 GOAL_PER_S = 500.0
 SECONDS_PER_CALL = 0.1
-LOOK_EVERY_S = 0.25
-STALLED_AFTER_S = 30.0
 # The middle of the run: neither the worker's start nor the last stragglers.
 FROM_SHARE, TO_SHARE = 0.1, 0.9
 
 ACCEPTED = "SELECT count(*) FROM attempts WHERE outcome = 'accepted'"
-DELIVERED = "SELECT count(*) FROM messages WHERE state = 'delivered'"
 
 
 @dataclass(frozen=True)
 class Plan:
     messages: int = 10_000
+    history: int = 1_000  # sent and delivered before
 
 
 def measure(stage: Stage, plan: Plan) -> Result:
     """Raises BenchFailed when the sending stalls."""
-    path = write_csv(stage.home.folder / "decisions.csv", plan.messages, series="throughput")
+    live_through(stage, messages=plan.history)
+    path = write_csv(stage.home.folder / "decisions.csv", plan.messages, series="throughput", first=plan.history)
     stage.run_to_end("import", import_command(path))
     stage.settle()
     with stage.running("sandbox"), stage.running("web"):
         set_seconds_per_call(stage.sandbox_url, SECONDS_PER_CALL)
         with stage.running("worker"):
-            _wait_until(stage, ACCEPTED, round(plan.messages * FROM_SHARE))
+            wait_until(stage, ACCEPTED, plan.history + round(plan.messages * FROM_SHARE))
             before = CpuClock.read(stage.pids)
             done_before = stage.ask(_accepted)
-            _wait_until(stage, ACCEPTED, round(plan.messages * TO_SHARE))
+            wait_until(stage, ACCEPTED, plan.history + round(plan.messages * TO_SHARE))
             used = CpuClock.read(stage.pids).since(before)
             done = stage.ask(_accepted) - done_before
-            _wait_until(stage, DELIVERED, plan.messages)
-        texts = read_texts(stage.sandbox_url)
-    checks = stage.ask(lambda conn: _check(conn, plan.messages, texts))
+            wait_until(stage, DELIVERED, plan.history + plan.messages)
+        all_texts = read_texts(stage.sandbox_url)
+    checks = stage.ask(lambda conn: _check(conn, plan.history + plan.messages, all_texts))
+    texts = all_texts[plan.history :]
     return Result(
         name="throughput",
         what=f"messages handed over by one worker, {1000 * SECONDS_PER_CALL:g} ms a call, receipts taken meanwhile",
@@ -75,21 +75,6 @@ def _rate_per_s(texts: list[PhoneText]) -> float:
 
 async def _accepted(conn: Connection) -> int:
     return int(await conn.fetchval(ACCEPTED))
-
-
-def _wait_until(stage: Stage, count: str, wanted: int) -> None:
-    """Look from time to time, on one connection, until the count is there. Raises BenchFailed when it stands still."""
-
-    async def look(conn: Connection) -> None:
-        last, moved_at = -1, time.monotonic()
-        while (now := int(await conn.fetchval(count))) < wanted:
-            if now != last:
-                last, moved_at = now, time.monotonic()
-            if time.monotonic() - moved_at > STALLED_AFTER_S:
-                raise BenchFailed(f"stands still at {now} of {wanted}:\n{stage.last_lines('worker')}")
-            time.sleep(LOOK_EVERY_S)  # noqa: ASYNC251 - nothing else runs in this process
-
-    stage.ask(look)
 
 
 async def _check(conn: Connection, messages: int, texts: list[PhoneText]) -> dict[str, bool]:
