@@ -90,6 +90,27 @@ async def test_a_cancelled_transaction_is_rolled_back_and_its_connection_is_good
     await pool.close()
 
 
+async def test_a_connection_goes_back_without_a_round_trip_and_never_in_a_transaction(database_url, db):
+    pool = await open_pool(database_url, size=1)
+    async with autocommit(pool) as conn:
+        backend = await conn.fetchval("SELECT pg_backend_pid()")
+        await conn.execute("SELECT 'the last word'")
+    last = await db.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", backend)
+    assert last == "SELECT 'the last word'"
+
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
+    async with autocommit(pool) as conn:
+        await conn.execute("BEGIN")
+        await conn.execute("SET LOCAL lock_timeout = 1")
+    async with autocommit(pool) as conn:
+        assert await conn.fetchval("SELECT pg_backend_pid()") == backend
+        assert not conn.is_in_transaction()
+        assert await conn.fetchval("SHOW lock_timeout") == "2s"
+    assert len(told) == 1
+    await pool.close()
+
+
 async def test_errors_about_the_work_itself_pass_through(pool):
     with pytest.raises(asyncpg.DivisionByZeroError):
         async with transaction(pool) as conn:
