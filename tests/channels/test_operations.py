@@ -477,6 +477,18 @@ async def test_a_lost_attempt_that_turns_up_before_the_resend_stops_it(office: O
     assert await claim_due(office.delivery, limit=1) == []
 
 
+async def test_a_message_that_waits_to_be_tried_again_believes_only_that_it_arrived(office: Office) -> None:
+    message_id = await office.queue()
+    await send_all(office)
+    [text] = office.sms.texts
+    await office.report(text, "undelivered", "30003")
+    await decide(office)
+    assert await office.report(text, "sent") is Effect.NO_MOVE
+    assert (await office.state(message_id))[0] == "pending"
+    assert await office.report(text, "delivered") is Effect.MOVED
+    assert await claim_due(office.delivery, limit=1) == []
+
+
 async def test_a_replaced_attempt_can_only_say_that_it_arrived(office: Office) -> None:
     message_id = await office.queue()
     await send_all(office)
