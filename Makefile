@@ -1,12 +1,13 @@
 # make demo   the whole service on this machine, playing its story   (ONCE=1 ends after it; DATA=<folder>, PORT=<n>)
 # make test   every test, against an embedded PostgreSQL and Valkey
+# make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, SEED=<n> to replay)
 PYTHON ?= python3
 DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check lock bench clean
+.PHONY: demo test check chaos lock bench clean
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.
 $(READY): requirements-dev.lock requirements-uv.lock
@@ -29,6 +30,9 @@ check: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@! grep -nE '://' requirements*.lock
+
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,53 @@
+"""`python -m tests.chaos`: break everything, heal, judge. Status 0 only if nothing was lost, repeated or stuck."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.report import table
+from tests.chaos.run import Plan, run
+
+
+def main() -> int:
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="seteli-chaos-"))
+    folder.chmod(0o711)  # where root may not make user namespaces, PostgreSQL runs as `nobody`
+    chosen = [fault for fault in FAULTS if any(word in fault.name for word in options.faults.split(","))]
+    plan = Plan(
+        seed=options.seed,
+        faults=chosen,
+        seconds_each=options.seconds / max(len(chosen), 1),
+        points=[int(point) for point in options.points.split(",")] if options.points not in ("all", "none") else (),
+        all_points=options.points == "all",
+        mutant=options.mutant,
+    )
+    outcome = asyncio.run(run(plan, folder))
+    print(table(outcome, seed=options.seed))
+    is_as_expected = outcome.is_good or options.mutant is not None
+    if is_as_expected and not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        print(f"Logs, database and journal: {folder}")
+    return 0 if outcome.is_good else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="of faults under load, shared by all of them")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", default="", help="words in their names, with commas; default: all of them")
+    parser.add_argument("--points", default="all", help="where workers die while sending: all, none, or 3,7,12")
+    parser.add_argument("--mutant", choices=MUTANTS, help="run with a fault of ours in the code: it has to be caught")
+    parser.add_argument("--keep", action="store_true", help="keep logs, database and journal")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The faults: each is put in force for some seconds under load, counts what it injected, and heals when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import aiohttp
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from tests.chaos.stack import Stack
+from tests.chaos.traffic import Load
+
+UNDELIVERABLE = ("+358400030005", "+358400030006", "+358400030007")  # the sandbox reports so, for good
+
+USUAL = Load()
+
+Injector = Callable[[Stack, Random, float], Awaitable[int]]  # returns how many were injected
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    inject: Injector
+    load: Load = USUAL
+
+
+def _killing(*names: str) -> Injector:
+    async def inject(stack: Stack, rng: Random, seconds: float) -> int:
+        ends_at, kills = time.monotonic() + seconds, 0
+        while True:
+            await asyncio.sleep(rng.uniform(0.3, 1.2))
+            if time.monotonic() >= ends_at and kills:
+                return kills
+            name = rng.choice(names)
+            pid = stack.pids[name]
+            stack.kill(name)
+            kills += 1
+            await stack.run_again(name, pid)
+
+    return inject
+
+
+async def _flush(stack: Stack, rng: Random, seconds: float) -> int:
+    """FLUSHALL, again and again."""
+    ends_at, flushed = time.monotonic() + seconds, 0
+    client = redis.asyncio.Redis.from_url(stack.redis_url)
+    async with contextlib.aclosing(client):
+        while time.monotonic() < ends_at:
+            await asyncio.sleep(rng.uniform(0.05, 0.4))
+            with contextlib.suppress(RedisError, OSError):
+                await client.flushall()
+                flushed += 1
+    return flushed
+
+
+async def _redis_off(stack: Stack, _rng: Random, seconds: float) -> int:
+    pid = stack.pids["valkey"]
+    stack.keep_off("valkey")
+    await asyncio.sleep(seconds)
+    stack.let_on("valkey")
+    await stack.run_again("valkey", pid)
+    return 1
+
+
+def _at_the_sandbox(**rates: float) -> Injector:
+    async def inject(stack: Stack, rng: Random, seconds: float) -> int:
+        before = await _sandbox_faults(stack, {**rates, "seed": rng.randrange(10**6)})
+        await asyncio.sleep(seconds)
+        after = await _sandbox_faults(stack, {})
+        return sum(after.values()) - sum(before.values())
+
+    return inject
+
+
+async def _sandbox_faults(stack: Stack, settings: dict[str, Any]) -> dict[str, int]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{stack.world.sandbox_url}/faults", json=settings) as response,
+    ):
+        assert response.status == 200, await response.text()
+        injected: dict[str, int] = (await response.json())["injected"]
+        return injected
+
+
+FAULTS: Sequence[Fault] = (
+    Fault("kill worker", _killing("worker")),
+    Fault("kill web", _killing("web")),
+    Fault("kill postgres", _killing("postgres")),
+    Fault("kill valkey", _killing("valkey")),
+    Fault("kill anything", _killing("worker", "web", "postgres", "valkey")),
+    Fault("FLUSHALL", _flush),
+    Fault("Redis off", _redis_off),
+    Fault(
+        "gateway: time-outs, 5xx, 429",
+        _at_the_sandbox(timeout_after_accept=0.06, error_5xx=0.05, error_5xx_after_accept=0.03, error_429=0.06),
+        Load(emails=0),
+    ),
+    Fault(
+        "receipts: lost, twice, out of order, forged",
+        _at_the_sandbox(receipts_lost=0.1, receipts_duplicated=0.1, receipts_reordered=0.2, receipts_forged=0.1),
+        Load(emails=0, phones=UNDELIVERABLE),
+    ),
+    Fault(
+        "mail: 4xx, dropped, 250 lost",
+        _at_the_sandbox(smtp_4xx=0.1, smtp_drop_in_data=0.05, smtp_lost_250=0.05),
+        Load(emails=1, charges=False),
+    ),
+)

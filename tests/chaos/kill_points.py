@@ -1,0 +1,91 @@
+"""kill -9 at a chosen point of one message's way through the worker, counted in awaits.
+
+Each await has two points: when the coroutine has suspended (what it wrote may not be on the wire yet), and when it is
+about to go on (what it waited for has happened, and nobody has taken note). Counted are the claim from where it found
+the message to after its commit, the sending, and the writing of the answer.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+from uuid import UUID
+
+from service.channels import operations
+from service.channels.operations import Answered, Sending
+from service.channels.operations import sending as sending_module
+from service.workers.dispatcher import Dispatcher
+
+
+class Countdown:
+    """Ends the process, as a power cut would, when it has been passed for the n-th time."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def point(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Stepped:
+    """Awaits a coroutine, calling `point` at the begin, at the end, and twice at each of its awaits."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], point: Callable[[], None]) -> None:
+        self._work = work
+        self._point = point
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        self._point()
+        step, given = self._work.send, None
+        while True:
+            try:
+                waits_for = step(given)
+            except StopIteration as end:
+                self._point()
+                return end.value
+            self._point()
+            try:
+                given = yield waits_for
+                step = self._work.send
+            except BaseException as error:  # noqa: BLE001 - cancelled, or timed out: it is for the coroutine
+                given, step = error, self._work.throw
+            self._point()
+
+
+def doom(message_id: str, *, at: int) -> None:
+    """Let this process die at the `at`-th point of sending `message_id`."""
+    wanted, countdown = UUID(message_id), Countdown(at)
+    claims = {"message": False}
+
+    def point_of_claim() -> None:
+        if claims["message"]:
+            countdown.point()
+
+    claim_due, start = operations.claim_due, sending_module._start
+    send, write_answers = Dispatcher._send, Dispatcher._write_answers
+
+    async def claim(*arguments: Any, **options: Any) -> Any:
+        claims["message"] = False
+        return await Stepped(claim_due(*arguments, **options), point_of_claim)
+
+    async def begin(conn: Any, delivery: Any, rows: Any) -> Any:
+        claims["message"] = any(row["message_id"] == wanted for row in rows)
+        return await start(conn, delivery, rows)
+
+    async def send_it(self: Dispatcher, sending: Sending, latest_start: float) -> None:
+        work = send(self, sending, latest_start)
+        await (Stepped(work, countdown.point) if sending.message_id == wanted else work)
+
+    async def write(self: Dispatcher, answers: list[Answered]) -> list[bool]:
+        is_ours = any(answer.sending.message_id == wanted for answer in answers)
+        work: Awaitable[Any] = write_answers(self, answers)
+        return await (Stepped(work, countdown.point) if is_ours else work)  # type: ignore[arg-type]
+
+    operations.claim_due = claim
+    sending_module._start = begin
+    Dispatcher._send = send_it  # type: ignore[method-assign]
+    Dispatcher._write_answers = write  # type: ignore[method-assign]

@@ -1,0 +1,40 @@
+"""Less patience than in production, in proportion: polls, retries and pauses come after seconds, not after minutes.
+
+What can be set in the environment is set there; the rest is put in place in the processes under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import replace
+from typing import cast
+
+from service.channels import model
+from service.channels.operations import upkeep
+from service.workers import retry
+
+SETTINGS = {
+    "GATEWAY_TIMEOUT_S": "1",
+    "LEASE_S": "4.5",  # the gateway's time-out, the dispatcher's grace of 2 s, and time to begin
+    "UNKNOWN_WAIT_S": "2",
+    "LOOKUP_INTERVAL_S": "1",
+    "POLL_INTERVAL_S": "0.3",
+}
+POLLS_S = (2.0, 5.0, 10.0)
+QUICKER = 60
+SHORTEST_RETRY_S, SHORTEST_LONGEST_RETRY_S = 0.5, 2.0
+
+
+def quicken() -> None:
+    """Make this process impatient. Call it before the service starts."""
+    model._POLLS_S = POLLS_S  # type: ignore[assignment]
+    model.PAUSED_RETRY_S = 1.0
+    upkeep.SHORTEST_PAUSE_S = 1.0
+    upkeep.LONGEST_PAUSE_S = 5.0
+    rules = cast(MutableMapping[object, retry.RetryRule], retry.RULES)
+    for of, rule in list(rules.items()):
+        rules[of] = replace(
+            rule,
+            first_s=max(rule.first_s / QUICKER, SHORTEST_RETRY_S),
+            longest_s=max(rule.longest_s / QUICKER, SHORTEST_LONGEST_RETRY_S),
+        )

@@ -1,0 +1,87 @@
+"""One run: every fault in turn under load, then healing, convergence, judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from tests.chaos.doomed import MAIL, TEXT, kill_at_points, let_leases_end
+from tests.chaos.faults import Fault
+from tests.chaos.judge import Verdict, converge, judge
+from tests.chaos.ledger import Ledger
+from tests.chaos.stack import Stack, running
+from tests.chaos.traffic import Callers
+
+CONNECTIONS = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, for how long each. `points`: where workers die while sending; all: at every one there is."""
+
+    seed: int
+    faults: Sequence[Fault] = ()
+    seconds_each: float = 5.0
+    points: Sequence[int] = ()
+    all_points: bool = False
+    mutant: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdicts: dict[str, Verdict]
+    injected: dict[str, int]
+    tried_again: dict[str, int]
+    general: list[str]
+    converged_s: float
+    took_s: float
+
+    @property
+    def is_good(self) -> bool:
+        return not self.general and all(
+            not (verdict.lost or verdict.repeated or verdict.stuck or verdict.violations)
+            for verdict in self.verdicts.values()
+        )
+
+
+async def run(plan: Plan, folder: Path) -> Outcome:
+    """Run it over an empty folder. Call it in the main thread."""
+    started, rng, ledger = time.monotonic(), Random(f"chaos {plan.seed}"), Ledger()
+    injected: dict[str, int] = {}
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with running(folder, mutant=plan.mutant) as stack, aiohttp.ClientSession(connector=connector) as session:
+        callers = Callers(stack.world, session, rng, ledger)
+        for fault in plan.faults:
+            _, injected[fault.name] = await asyncio.gather(
+                callers.work(fault.name, fault.load, seconds=plan.seconds_each),
+                fault.inject(stack, rng, plan.seconds_each),
+            )
+            await stack.be_ready()
+        if plan.points or plan.all_points:
+            injected |= await _doom_workers(stack, callers, plan)
+        converged_s = await converge(stack)
+        await stack.be_ready()
+        verdicts, general = await judge(stack, callers, ledger)
+    for fault in {TEXT, MAIL} & verdicts.keys():
+        if verdicts[fault].to_person:
+            verdicts[fault].violations.append("a worker that died once was enough to need a person")
+    verdicts = {name: verdicts.get(name, Verdict()) for name in injected} | verdicts
+    took_s = time.monotonic() - started
+    return Outcome(verdicts, injected, dict(ledger.tried_again), general, converged_s, took_s)
+
+
+async def _doom_workers(stack: Stack, callers: Callers, plan: Plan) -> dict[str, int]:
+    points = None if plan.all_points else plan.points
+    pid = stack.pids["worker"]
+    stack.keep_off("worker")
+    kills = {fault: await kill_at_points(stack, callers, fault, points) for fault in (TEXT, MAIL)}
+    await let_leases_end(stack)
+    stack.let_on("worker")
+    await stack.run_again("worker", pid)
+    return kills
