@@ -83,6 +83,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 settings=settings,
                 secret_fields={VOUCHER: partial(_voucher_secrets, keys)},
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
+                repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
             ),
         )
 

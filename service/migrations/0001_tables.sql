@@ -136,6 +136,7 @@ CREATE TABLE vouchers (
     CONSTRAINT vouchers_never_negative CHECK (granted > 0 AND available >= 0 AND held >= 0 AND debited >= 0 AND expired >= 0 AND cancelled >= 0),
     CONSTRAINT vouchers_cancelled_dated CHECK (state <> 'cancelled' OR cancelled_from IS NOT NULL)
 ) WITH (fillfactor = 80);
+CREATE INDEX vouchers_by_time ON vouchers (created_at);
 
 CREATE TABLE beneficiaries (
     organiser_id uuid NOT NULL,

@@ -1,6 +1,7 @@
 """The use cases of vouchers, each in its caller's transaction; the caller wakes the worker after commit."""
 
 from service.vouchers.operations.issuing import CODE_DRAWS, CodesExhausted, issue_voucher, store_new_code
+from service.vouchers.operations.repair import queue_missing_messages
 from service.vouchers.operations.sending import Sent, change_contact, replace_code, resend, secret_fields
 from service.vouchers.operations.states import cancel, confirm, resume, suspend
 from service.vouchers.operations.viewing import (
@@ -21,6 +22,7 @@ __all__ = [
     "find_voucher",
     "find_voucher_of_ref",
     "issue_voucher",
+    "queue_missing_messages",
     "replace_code",
     "resend",
     "resume",

@@ -86,7 +86,9 @@ async def resend(
         reason=reason,
     )
     contact = sealing.open_contact(keys, organiser.organiser_id, beneficiary)
-    return await _queue(conn, keys, organiser, voucher, voucher.code_id, contact, actor=actor, today=today)
+    return await queue_voucher_message(
+        conn, keys, organiser, voucher, voucher.code_id, contact, actor=actor, today=today
+    )
 
 
 async def replace_code(
@@ -116,7 +118,7 @@ async def replace_code(
         reason=reason,
     )
     code_id = await _replace(conn, keys, organiser, voucher, code_digits)
-    return await _queue(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
+    return await queue_voucher_message(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
 
 
 async def change_contact(
@@ -157,7 +159,7 @@ async def change_contact(
         contact=sealing.seal_contact(keys, organiser.organiser_id, contact),
     )
     code_id = await _replace(conn, keys, organiser, voucher, code_digits)
-    return await _queue(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
+    return await queue_voucher_message(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
 
 
 async def secret_fields(
@@ -200,7 +202,7 @@ async def _replace(conn: Connection, keys: Keys, organiser: Organiser, voucher: 
     return code.code_id
 
 
-async def _queue(
+async def queue_voucher_message(
     conn: Connection,
     keys: Keys,
     organiser: Organiser,
@@ -211,6 +213,7 @@ async def _queue(
     actor: str,
     today: date,
 ) -> Sent:
+    """Write the message with a voucher's code in the caller's transaction."""
     programme = await find_programme(conn, organiser.organiser_id, voucher.programme)
     message = NewMessage(
         organiser_id=organiser.organiser_id,
