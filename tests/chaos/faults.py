@@ -71,15 +71,16 @@ async def _redis_off(stack: Stack, _rng: Random, seconds: float) -> int:
 
 def _at_the_sandbox(**rates: float) -> Injector:
     async def inject(stack: Stack, rng: Random, seconds: float) -> int:
-        before = await _sandbox_faults(stack, {**rates, "seed": rng.randrange(10**6)})
+        before = await set_sandbox_faults(stack, {**rates, "seed": rng.randrange(10**6)})
         await asyncio.sleep(seconds)
-        after = await _sandbox_faults(stack, {})
+        after = await set_sandbox_faults(stack, {})
         return sum(after.values()) - sum(before.values())
 
     return inject
 
 
-async def _sandbox_faults(stack: Stack, settings: dict[str, Any]) -> dict[str, int]:
+async def set_sandbox_faults(stack: Stack, settings: dict[str, Any]) -> dict[str, int]:
+    """Put these in force in place of those before; returns how many of each were injected so far."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{stack.world.sandbox_url}/faults", json=settings) as response,

@@ -12,7 +12,7 @@ from random import Random
 import aiohttp
 
 from tests.chaos.doomed import MAIL, TEXT, kill_at_points, let_leases_end
-from tests.chaos.faults import Fault
+from tests.chaos.faults import Fault, set_sandbox_faults
 from tests.chaos.judge import Verdict, converge, judge
 from tests.chaos.ledger import Ledger
 from tests.chaos.stack import Stack, running
@@ -80,7 +80,9 @@ async def _doom_workers(stack: Stack, callers: Callers, plan: Plan) -> dict[str,
     points = None if plan.all_points else plan.points
     pid = stack.pids["worker"]
     stack.keep_off("worker")
+    await set_sandbox_faults(stack, {"receipts_lost": 1})  # a receipt would tell what the dead one knew
     kills = {fault: await kill_at_points(stack, callers, fault, points) for fault in (TEXT, MAIL)}
+    await set_sandbox_faults(stack, {})
     await let_leases_end(stack)
     stack.let_on("worker")
     await stack.run_again("worker", pid)
