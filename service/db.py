@@ -20,7 +20,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from service.errors import DatabaseUnavailable, OutcomeUnknown
+from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 else:  # generic in the stubs only
     Pool = asyncpg.Pool
     Connection = asyncpg.Connection | PoolConnectionProxy
+
+# Another session has what we need: a lock time-out, a deadlock that we lost, a statement that waited for 30 s. The
+# statement is undone.
+_HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
 
 CONNECT_TIMEOUT_S = 5
 # Longer than a fail-over behind the pool takes (4 s measured for PostgreSQL under Patroni) plus a connect.
@@ -94,7 +98,7 @@ async def connect(
     url: str, *, application_name: str = "seteli", statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 ) -> asyncpg.Connection[asyncpg.Record]:
     """One connection like those of the pool, for migrations, imports and the command line. Close it."""
-    with unavailable_as_error():
+    with driver_errors_as_ours():
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT_S,
@@ -145,21 +149,21 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
     Raises DatabaseUnavailable if the database went away before the commit was asked for: nothing has
     changed. Raises OutcomeUnknown if it went away during the commit: the caller must find out, or repeat
-    with the same key.
+    with the same key. Raises RequestInFlight if a lock did not come free in time: nothing has changed.
     """
-    async with _acquired(pool) as connection:
+    async with _acquired(pool) as connection, _hung_up_on_silence(connection):
         current = connection.transaction(isolation="read_committed")
-        with unavailable_as_error():
+        with driver_errors_as_ours():
             await current.start()
         try:
-            with unavailable_as_error():
+            with driver_errors_as_ours():
                 yield connection
         except BaseException:
             # A connection that is gone has been rolled back by the server; what went wrong is what matters.
             with suppress(asyncpg.InterfaceError, asyncpg.InternalClientError, *_LOST):
                 await current.rollback()
             raise
-        with unavailable_as_error(OutcomeUnknown):
+        with driver_errors_as_ours(OutcomeUnknown):
             await current.commit()
 
 
@@ -169,21 +173,26 @@ async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     call.
 
     Raises DatabaseUnavailable if none can be had, OutcomeUnknown if the database went away, or silent, in the middle of
-    one.
+    one, RequestInFlight if a lock did not come free in time.
     """
-    async with _acquired(pool) as connection:
-        hang_up = asyncio.get_running_loop().call_later(SILENCE_S, connection.terminate)
-        try:
-            with unavailable_as_error(OutcomeUnknown):
-                yield connection
-        finally:
-            hang_up.cancel()
+    async with _acquired(pool) as connection, _hung_up_on_silence(connection):
+        with driver_errors_as_ours(OutcomeUnknown):
+            yield connection
+
+
+@asynccontextmanager
+async def _hung_up_on_silence(connection: Connection) -> AsyncIterator[None]:
+    hang_up = asyncio.get_running_loop().call_later(SILENCE_S, connection.terminate)
+    try:
+        yield
+    finally:
+        hang_up.cancel()
 
 
 @asynccontextmanager
 async def _acquired(pool: Pool) -> AsyncIterator[Connection]:
     try:
-        with unavailable_as_error():
+        with driver_errors_as_ours():
             connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
     except OSError as error:  # refused, unreachable, no such host, or (TimeoutError) silent
         raise DatabaseUnavailable from error
@@ -191,21 +200,23 @@ async def _acquired(pool: Pool) -> AsyncIterator[Connection]:
         yield connection
     finally:
         # The pool throws a connection away that it cannot reset. What was done on it before is done.
-        with suppress(DatabaseUnavailable), unavailable_as_error():
+        with suppress(DatabaseUnavailable), driver_errors_as_ours():
             await pool.release(connection)
 
 
 @contextmanager
-def unavailable_as_error(
+def driver_errors_as_ours(
     lost: type[DatabaseUnavailable | OutcomeUnknown] = DatabaseUnavailable,
 ) -> Iterator[None]:
-    """Turn the driver's many ways to say that the database is not there into one error of ours.
+    """Turn the driver's many ways to say that the database is not there, or is held by another, into ours.
 
     `lost` is what to raise when a connection breaks in the middle. Errors about the work itself (a violated
-    constraint, a lock time-out) pass through.
+    constraint) pass through.
     """
     try:
         yield
+    except _HELD as error:
+        raise RequestInFlight from error
     except _LOST as error:
         raise lost from error
     except asyncpg.TargetServerAttributeNotMatched as error:
@@ -272,11 +283,11 @@ async def migrate(target: Connection | str, *, folder: Path = MIGRATIONS) -> lis
     below an applied one, asyncpg.PostgresError for a faulty one, DatabaseUnavailable.
     """
     if not isinstance(target, str):
-        with unavailable_as_error():
+        with driver_errors_as_ours():
             return await _migrate(target, load_migrations(folder))
     connection = await connect(target, application_name="seteli migrate", statement_timeout_ms=0)
     try:
-        with unavailable_as_error():
+        with driver_errors_as_ours():
             return await _migrate(connection, load_migrations(folder))
     finally:
         await connection.close(timeout=CONNECT_TIMEOUT_S)

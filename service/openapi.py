@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
+from service.errors import DatabaseUnavailable, InvalidRequest, RequestInFlight, SeteliError
 from service.web import EDGE_ERRORS, ProblemModel, Route, status_of
 from service.web.errors import Forbidden, IdempotencyKeyMissing, InternalError, Unauthenticated
 
@@ -138,5 +138,7 @@ def _errors(route: Route) -> Iterable[type[SeteliError]]:
         yield InvalidRequest
     if route.idempotency != "none":
         yield IdempotencyKeyMissing
+    if route.permission is not None and route.method == "POST":
+        yield RequestInFlight
     yield from route.errors
     yield from (InternalError, DatabaseUnavailable)

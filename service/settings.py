@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Keyring = tuple[tuple[str, bytes], ...]
 
 KEY_BYTES = 32
+LEASE_MARGIN_S = 3.0
 
 
 class MissingSettings(Exception):
@@ -63,6 +64,15 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(default=1, gt=0)
     concurrent_sends: int = Field(default=120, ge=1)
     resends_per_day: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _lease_outlives_the_call(self) -> Self:
+        if self.lease_s < self.gateway_timeout_s + LEASE_MARGIN_S:
+            raise ValueError(
+                f"LEASE_S must be at least GATEWAY_TIMEOUT_S + {LEASE_MARGIN_S:g}: a lease that ends while a "
+                "call is under way makes its outcome unknown"
+            )
+        return self
 
     @field_validator("encryption_keys", "index_keys", mode="before")
     @classmethod

@@ -10,14 +10,14 @@ from service.db import (
     MigrationError,
     autocommit,
     connect,
+    driver_errors_as_ours,
     load_migrations,
     migrate,
     open_pool,
     schema_is_current,
     transaction,
-    unavailable_as_error,
 )
-from service.errors import DatabaseUnavailable, OutcomeUnknown
+from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight
 from service.sandbox.postgres import Postgres, find_binaries, run_sql, start_postgres
 from service.sandbox.processes import free_port
 
@@ -130,6 +130,12 @@ async def test_a_lock_is_waited_for_two_seconds_and_not_for_ever(pool):
             await waiter.execute("SELECT pg_advisory_xact_lock(7)")
         await waiter.execute("ROLLBACK")
         await waiter.execute("BEGIN")
+    async with transaction(pool) as holder:
+        await holder.execute("SELECT pg_advisory_xact_lock(7)")
+        for way in (transaction, autocommit):
+            with pytest.raises(RequestInFlight):
+                async with way(pool) as conn:
+                    await conn.execute("SELECT pg_advisory_xact_lock(7)")
 
 
 async def test_json_goes_in_and_out_as_python_values_also_through_copy(db):
@@ -304,7 +310,7 @@ async def test_the_error_for_a_lost_database_carries_no_values(pool):
     ids=lambda error: type(error).__name__,
 )
 def test_every_way_of_losing_the_database_is_told_as_one(error):
-    with pytest.raises(DatabaseUnavailable), unavailable_as_error():
+    with pytest.raises(DatabaseUnavailable), driver_errors_as_ours():
         raise error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Protocol, cast
 from uuid import UUID
 
@@ -16,18 +16,22 @@ from service.debits import operations
 from service.debits.model import (
     CODE_REFUSALS,
     DEBIT_REFUSALS,
+    LATE_ENTRY_DAYS,
     AlreadyReversed,
     DebitNotFound,
     DebitOrder,
     error_of,
 )
 from service.debits.operations import DebitGroup, Verdict
-from service.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight
+from service.errors import IdempotencyKeyReused, InvalidRequest, OutcomeUnknown, RequestInFlight
 from service.idempotency import Claim
 from service.money import MAX_AMOUNT, Unit
 from service.problems import problem
 from service.vouchers.codes import CodeCheckDigit, CodeLength, normalise_code
 from service.web import AnswerModel, Call, QueryModel, Reply, RequestModel, Route, problem_reply
+
+# A voucher's longest validity (vouchers/decisions.py) and the days of late entry after it.
+OLDEST_VISIT = timedelta(days=3 * 365 + 1 + LATE_ENTRY_DAYS)
 
 Amount = Annotated[
     int, Field(gt=0, le=MAX_AMOUNT, description="Whole cents, minutes, visits or sessions, as the programme counts")
@@ -150,6 +154,7 @@ class DebitResources(Protocol):
 async def post_validate(call: Call) -> Reply:
     """Say what a code is good for."""
     asked = call.body_as(ValidateRequest)
+    _check_service_date(asked.service_date)
     index, previous = _code_indexes(call, asked.code)
     found = await operations.validate(
         call.resources.pool,
@@ -174,6 +179,7 @@ async def post_debit(call: Call) -> Reply:
     """Charge a visit."""
     started = time.perf_counter()
     asked = call.body_as(DebitRequest)
+    _check_service_date(asked.service_date)
     index, previous = _code_indexes(call, asked.code)
     claim = _claim(call)
     order = DebitOrder(
@@ -241,6 +247,13 @@ async def get_debits(call: Call) -> Reply:
     ]
     more = len(rows) > asked.limit
     return Reply(body=HistoryAnswer(debits=items, next_cursor=items[-1].debit_id if more else None))
+
+
+def _check_service_date(day: date | None) -> None:
+    """A year that slipped is a typo: told before anything is looked up, and no guess at a code."""
+    today = datetime.now(UTC).date()
+    if day is not None and not today - OLDEST_VISIT <= day <= today + timedelta(days=2):
+        raise InvalidRequest(fields=[{"field": "service_date", "reason": "no day on which a visit could have been"}])
 
 
 def _code_indexes(call: Call, text: str) -> tuple[bytes, bytes | None]:

@@ -3,6 +3,7 @@
 SeteliError
 ├── CodeUnknown            not this provider's business, whatever the reason: one answer, counted as a miss
 ├── CredentialBlocked      too many misses
+├── NotApprovedOnDate      approved today, but not on the day of the visit
 ├── CodeSuperseded         the family has a newer code
 ├── DebitNotFound          no such debit of this provider's
 ├── AlreadyReversed
@@ -40,6 +41,12 @@ class CodeSuperseded(Refused):
     """The code was replaced by a newer one; the family has it."""
 
     code = "code_superseded"
+
+
+class NotApprovedOnDate(Refused):
+    """The provider is approved for this service now, but was not on the day of the visit."""
+
+    code = "not_approved_on_date"
 
 
 class DebitNotFound(NotFound):
@@ -123,7 +130,7 @@ DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
     AmountNotInSteps,
     InsufficientValue,
 )
-CODE_REFUSALS: tuple[type[SeteliError], ...] = (CredentialBlocked, CodeUnknown, CodeSuperseded)
+CODE_REFUSALS: tuple[type[SeteliError], ...] = (CredentialBlocked, CodeUnknown, NotApprovedOnDate, CodeSuperseded)
 
 
 @dataclass(frozen=True, slots=True)

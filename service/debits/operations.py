@@ -1,11 +1,12 @@
 """Charge, take back, validate: one database call each.
 
-Concurrent debits are grouped: what waits while a commit is under way shares the next one (`charge_group`). A debit is
+Concurrent debits are grouped: what waits while a commit is under way shares the next one (`debit_group`). A debit is
 never given a time-out and never cancelled: whoever hangs up, it is done or not done, and the same key tells which.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 from asyncpg import Record
 
@@ -31,6 +31,7 @@ BREAKER_MISSES_PER_DAY = 50
 GROUP_MAX = 128
 # One group waits for its commit while the next one works: more only spreads them thinner.
 GROUPS_IN_FLIGHT = 2
+ALONE_AT_ONCE = 4  # of the pool's connections, while a group is taken apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,20 @@ async def charge(pool: Pool, orders: Sequence[DebitOrder]) -> list[Verdict | Set
     try:
         async with autocommit(pool) as conn:
             return [_verdict(row) for row in await queries.debit_many(conn, orders)]
-    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+    except RequestInFlight as busy:
         # The transaction is rolled back whole, so each may be tried again.
         if len(orders) == 1:
-            return [RequestInFlight()]
-        return [(await charge(pool, [order]))[0] for order in orders]
+            return [busy]
+    alone = asyncio.Semaphore(ALONE_AT_ONCE)
+
+    async def charge_alone(order: DebitOrder) -> Verdict | SeteliError:
+        async with alone:
+            try:
+                return (await charge(pool, [order]))[0]
+            except SeteliError as error:  # this order's, and nobody else's: the others may be committed
+                return error
+
+    return list(await asyncio.gather(*(charge_alone(order) for order in orders)))
 
 
 async def debit(group: DebitGroup, pool: Pool, order: DebitOrder) -> Verdict:
@@ -111,22 +121,19 @@ async def reverse(
 
     Raises RequestInFlight, DatabaseUnavailable, OutcomeUnknown.
     """
-    try:
-        async with autocommit(pool) as conn:
-            row = await queries.reverse(
-                conn,
-                provider_id=provider_id,
-                credential_id=credential_id,
-                key=key,
-                fingerprint=fingerprint,
-                previous_fingerprint=previous_fingerprint,
-                entry_id=entry_id,
-                debit_id=debit_id,
-                reason=reason,
-                language=language,
-            )
-    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-        raise RequestInFlight from None
+    async with autocommit(pool) as conn:
+        row = await queries.reverse(
+            conn,
+            provider_id=provider_id,
+            credential_id=credential_id,
+            key=key,
+            fingerprint=fingerprint,
+            previous_fingerprint=previous_fingerprint,
+            entry_id=entry_id,
+            debit_id=debit_id,
+            reason=reason,
+            language=language,
+        )
     return _verdict(row)
 
 

@@ -3,7 +3,7 @@
 -- refusal undoing the others. What the steps guard against is told in docs/reliability.md.
 
 -- The one place that decides whether a voucher may be charged. NULL: it may. The order of the tests is the order of
--- precedence and is mirrored by Refusal in service/debits/model.py; weekly caps, holds, tariffs and possible
+-- precedence and is mirrored by `refusal` in service/debits/model.py; weekly caps, holds, tariffs and possible
 -- duplicates get their places here as they come.
 CREATE FUNCTION debit_refusal(v vouchers, p_amount bigint, p_service_date date, p_today date) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -43,18 +43,20 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Finds what a code pays from, for a provider, or says why there is nothing for them: 'credential_blocked',
--- 'code_superseded', or 'code_unknown' for everything that is not this provider's business: an unknown code, another
--- organiser's or programme's, one replaced more than 30 days ago: the same answer, counted as a miss.
--- 5 misses an hour or 20 a day stop the credential.
+-- 'not_approved_on_date', 'code_superseded', or 'code_unknown' for everything that is not this provider's business: an
+-- unknown code, another organiser's or programme's, one replaced more than 30 days ago: the same answer after the same
+-- work, counted as a miss. 5 misses an hour or 20 a day stop the credential.
 CREATE FUNCTION find_code(
     p_provider uuid, p_credential uuid, p_index bytea, p_previous_index bytea, p_service_date date,
     OUT outcome text, OUT details jsonb, OUT organiser_id uuid, OUT voucher_id uuid, OUT code_id uuid
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
+    nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
     v_until timestamptz;
     v_superseded_at timestamptz;
     v_live_code uuid;
     v_programme text;
+    v_approved boolean;
     v_hour bigint;
     v_day bigint;
 BEGIN
@@ -72,21 +74,29 @@ BEGIN
         FROM voucher_codes c WHERE c.code_index = p_previous_index;
     END IF;
 
-    IF voucher_id IS NOT NULL THEN
-        SELECT v.programme, v.code_id INTO v_programme, v_live_code
-        FROM vouchers v WHERE v.organiser_id = find_code.organiser_id AND v.voucher_id = find_code.voucher_id;
-        IF provider_is_approved(p_provider, organiser_id, v_programme, p_service_date) THEN
-            IF v_live_code = code_id THEN
-                outcome := 'ok';
-                RETURN;
-            END IF;
-            SELECT c.superseded_at INTO v_superseded_at
-            FROM codes c WHERE c.organiser_id = find_code.organiser_id AND c.code_id = find_code.code_id;
-            IF v_superseded_at > now() - interval '30 days' THEN
-                outcome := 'code_superseded';
-                details := '{}';
-                RETURN;
-            END IF;
+    -- Done for a code that nobody has, too: whether one exists must not show in the time it takes.
+    SELECT v.programme, v.code_id INTO v_programme, v_live_code FROM vouchers v
+    WHERE v.organiser_id = COALESCE(find_code.organiser_id, nobody) AND v.voucher_id = COALESCE(find_code.voucher_id, nobody);
+    v_approved := provider_is_approved(p_provider, COALESCE(organiser_id, nobody), COALESCE(v_programme, ''), p_service_date);
+    IF NOT v_approved
+       AND provider_is_approved(p_provider, COALESCE(organiser_id, nobody), COALESCE(v_programme, ''), helsinki_today())
+    THEN
+        outcome := 'not_approved_on_date';
+        details := '{}';
+        RETURN;
+    END IF;
+
+    IF v_approved THEN
+        IF v_live_code = code_id THEN
+            outcome := 'ok';
+            RETURN;
+        END IF;
+        SELECT c.superseded_at INTO v_superseded_at
+        FROM codes c WHERE c.organiser_id = find_code.organiser_id AND c.code_id = find_code.code_id;
+        IF v_superseded_at > now() - interval '30 days' THEN
+            outcome := 'code_superseded';
+            details := '{}';
+            RETURN;
         END IF;
     END IF;
 

@@ -134,7 +134,7 @@ class CancelRequest(RequestModel):
 
 
 class ContactRequest(RequestModel):
-    """What is given replaces what was; the code is replaced too."""
+    """What is given replaces what was, null removes it, what is left out stays; the code is replaced too."""
 
     phone: Contact | None = None
     email: Contact | None = None
@@ -143,12 +143,13 @@ class ContactRequest(RequestModel):
 
     @model_validator(mode="after")
     def _has_a_change(self) -> Self:
-        if not (self.phone or self.email or self.language):
+        if not self.model_fields_set & {"phone", "email", "language"}:
             raise ValueError("a phone, an e-mail address or a language is needed")
         return self
 
     def change(self) -> ContactChange:
-        return ContactChange(phone=self.phone, email=self.email, language=self.language)
+        removed = {name for name in ("phone", "email") if name in self.model_fields_set and getattr(self, name) is None}
+        return ContactChange(phone=self.phone, email=self.email, language=self.language, removed=frozenset(removed))
 
 
 class SearchRequest(RequestModel):
@@ -227,10 +228,9 @@ class VoucherAnswer(VoucherSummary):
     municipality: str | None
     code_last_four: str
     superseded_codes: Sequence[SupersededCode]
-    message_id: Annotated[UUID | None, Field(description="The message that this call has queued")] = None
 
     @classmethod
-    def of_view(cls, view: VoucherView, message_id: UUID | None = None) -> VoucherAnswer:
+    def of_view(cls, view: VoucherView) -> VoucherAnswer:
         live, *superseded = view.codes
         return cls.model_validate(
             summary_fields(view.voucher, view.state)
@@ -247,8 +247,21 @@ class VoucherAnswer(VoucherSummary):
                     )
                     for code in superseded
                 ],
-                "message_id": message_id,
             }
+        )
+
+
+class ChangeAnswer(VoucherSummary):
+    """The voucher after a change. Kept with its Idempotency-Key for ever, so there is nothing of the family in it."""
+
+    code_last_four: str
+    message_id: Annotated[UUID | None, Field(description="The message that this call has queued")] = None
+
+    @classmethod
+    def of_view(cls, view: VoucherView, message_id: UUID | None) -> ChangeAnswer:
+        live = view.codes[0]
+        return cls.model_validate(
+            summary_fields(view.voucher, view.state) | {"code_last_four": live.last_four, "message_id": message_id}
         )
 
 

@@ -20,6 +20,9 @@ _SEPARATORS = re.compile(r"[\s.\-\u00ad\u058a\u05be\u200b-\u200d\u2010-\u2015\u2
 _DIGITS = re.compile(r"[0-9]+")
 
 
+DIGITS_MIN = 12
+
+
 class CodeLength(Invalid):
     """What was typed has not as many digits as a code has: a typo."""
 
@@ -32,18 +35,21 @@ class CodeCheckDigit(Invalid):
     code = "code_check_digit"
 
 
-def make_code(random_below: Callable[[int], int], digits: int = 12) -> str:
+def make_code(random_below: Callable[[int], int], digits: int = DIGITS_MIN) -> str:
     """A new code. `random_below(n)` gives an unpredictable 0 ≤ number < n: `secrets.randbelow`."""
     smallest = 10 ** (digits - 2)
     body = str(smallest + random_below(9 * smallest))
     return body + damm.calc_check_digit(body)
 
 
-def normalise_code(text: str, digits: int = 12) -> str:
-    """The bare digits of a code as a person typed it. Raises CodeLength or CodeCheckDigit."""
+def normalise_code(text: str, digits: int = DIGITS_MIN) -> str:
+    """The bare digits of a code as a person typed it. Raises CodeLength or CodeCheckDigit.
+
+    `digits` is how long new codes are; shorter ones from before the length grew are codes, too.
+    """
     plain = _SEPARATORS.sub("", text)
-    if not _DIGITS.fullmatch(plain) or len(plain) != digits:
-        raise CodeLength(digits=digits)
+    if not _DIGITS.fullmatch(plain) or not DIGITS_MIN <= len(plain) <= digits:
+        raise CodeLength(digits=str(digits) if digits == DIGITS_MIN else f"{DIGITS_MIN}–{digits}")
     if plain[0] == "0" or damm.checksum(plain) != 0:
         raise CodeCheckDigit
     return plain

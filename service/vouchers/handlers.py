@@ -14,6 +14,7 @@ from service.organisers.operations import find_programme, organiser_by_id
 from service.vouchers import operations
 from service.vouchers.answers import (
     CancelRequest,
+    ChangeAnswer,
     ContactRequest,
     DecisionAnswer,
     DecisionRequest,
@@ -218,14 +219,14 @@ async def _change(call: Call, change: Change) -> Reply:
     async with transaction(resources.pool) as conn:
         organiser = await organiser_by_id(conn, call.caller.owner_id)
 
-        async def write() -> VoucherAnswer:
+        async def write() -> ChangeAnswer:
             done = await change(conn, organiser, voucher_id, today)
             if done is not None:
                 sent.append(done)
             view = await operations.voucher_view(
                 conn, resources.keys, organiser_id=organiser.organiser_id, voucher_id=voucher_id, today=today
             )
-            return VoucherAnswer.of_view(view, done.message_id if done is not None else None)
+            return ChangeAnswer.of_view(view, done.message_id if done is not None else None)
 
         reply = await once(call, conn, write)
     for message in sent:
@@ -268,7 +269,7 @@ def _action(
         "vouchers:write",
         summary,
         body=body,
-        answer=VoucherAnswer,
+        answer=ChangeAnswer,
         errors=(VoucherUnknown, VoucherNotOpen, *errors),
         idempotency="optional",
     )
@@ -342,6 +343,7 @@ ROUTES: tuple[Route, ...] = (
         post_contact,
         "Change the contact; makes and sends a new code",
         ContactRequest,
+        ContactMissing,
         PhoneNotMobile,
         EmailInvalid,
     ),

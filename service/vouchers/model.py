@@ -157,11 +157,12 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class ContactChange:
-    """What to put in place of the old contact; None leaves a part as it is."""
+    """What to put in place of the old contact; None leaves a part as it is, unless it is `removed`."""
 
     phone: str | None = None
     email: str | None = None
     language: str | None = None
+    removed: frozenset[str] = frozenset()  # of phone, email
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from uuid_utils.compat import uuid7
 
 from service.db import Connection, Pool, transaction
 from service.debits import operations, queries
-from service.debits.model import CodeSuperseded, CodeUnknown, CredentialBlocked, DebitOrder, InsufficientValue
+from service.debits.model import (
+    CodeSuperseded,
+    CodeUnknown,
+    CredentialBlocked,
+    DebitOrder,
+    InsufficientValue,
+    NotApprovedOnDate,
+)
 from service.debits.operations import Verdict, charge, debit, debit_group
-from service.errors import IdempotencyKeyReused, RequestInFlight
+from service.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight
 from tests.debits.worlds import Voucher, World, add_code
 
 
@@ -163,6 +170,12 @@ async def test_an_approval_by_region_covers_every_organiser_in_it_and_ends_with_
     after = await one(pool, world.order(voucher, 60, service_date=today - timedelta(days=2)))
 
     assert (within.outcome, after.outcome) == ("ok", "code_unknown")
+    async with transaction(pool) as conn:
+        await conn.execute("UPDATE approvals SET valid_to = NULL, valid_from = $1", today - timedelta(days=1))
+    before = await one(pool, world.order(voucher, 60, service_date=today - timedelta(days=2)))
+    assert isinstance(before.error(), NotApprovedOnDate)
+    async with pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM code_misses") == 1, "a wrong day is no guess"
 
 
 @pytest.mark.parametrize("round_", range(10))
@@ -281,3 +294,94 @@ async def test_validate_tells_what_is_left_and_by_which_rule_a_debit_would_fail(
     assert (await ask(75))["refusal"] == "insufficient_value"
     async with pool.acquire() as conn:
         assert (await voucher.values(conn))["available"] == 60
+
+
+async def test_when_a_group_is_taken_apart_one_orders_trouble_is_not_the_others(
+    pool: Pool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, unlucky = await voucher_of(pool, world, granted=720), await voucher_of(pool, world, granted=720)
+    orders = [world.order(good, 15), world.order(unlucky, 15)]
+    really = queries.debit_many
+
+    async def with_trouble(conn: Connection, group: list[DebitOrder]):
+        if len(group) > 1:
+            raise RequestInFlight
+        if group[0] is orders[1]:
+            raise OutcomeUnknown
+        return await really(conn, group)
+
+    monkeypatch.setattr(queries, "debit_many", with_trouble)
+    results = await charge(pool, orders)
+
+    assert isinstance(results[0], Verdict)
+    assert results[0].is_success
+    assert isinstance(results[1], OutcomeUnknown)
+
+
+@pytest.mark.parametrize(
+    ("state", "column"),
+    [("issued", "available"), ("suspended", "available"), ("expired", "expired"), ("closed", "expired")],
+)
+async def test_a_reversal_gives_the_value_back_to_where_it_can_be_used(
+    pool: Pool, world: World, state: str, column: str
+) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+    charged = json.loads((await one(pool, world.order(voucher, 120))).answer)
+    for cancelled, expected in ((False, column), (True, "cancelled" if column == "expired" else column)):
+        async with transaction(pool) as conn:
+            await conn.execute(
+                "UPDATE vouchers SET state = $1, cancelled_from = $2", state, charged_day() if cancelled else None
+            )
+            before = await voucher.values(conn)
+        async with transaction(pool) as conn:
+            attempt = conn.transaction()
+            await attempt.start()
+            row = await queries.reverse(
+                conn,
+                provider_id=world.provider_id,
+                credential_id=world.credential_id,
+                key=f"undo {cancelled}",
+                fingerprint=b"x",
+                previous_fingerprint=None,
+                entry_id=uuid7(),
+                debit_id=charged["debit_id"],
+                reason=None,
+                language="fi",
+            )
+            after = await voucher.values(conn)
+            await attempt.rollback()
+        assert row["outcome"] == "ok"
+        assert {name for name in after if after[name] != before[name]} == {"debited", "entries", expected}
+        assert after[expected] == before[expected] + 120
+
+
+def charged_day() -> date:
+    return date(2026, 1, 1)
+
+
+@pytest.mark.parametrize("round_", range(3))
+async def test_cancelling_and_suspending_race_debits_and_the_money_still_adds_up(
+    pool: Pool, world: World, round_: int
+) -> None:
+    voucher = await voucher_of(pool, world, granted=720)
+
+    async def change(statement: str) -> None:
+        async with transaction(pool) as conn:
+            await conn.execute(statement, voucher.voucher_id)
+
+    suspend = "UPDATE vouchers SET state = 'suspended' WHERE voucher_id = $1"
+    resume = "UPDATE vouchers SET state = 'issued' WHERE voucher_id = $1"
+    cancel = "UPDATE vouchers SET state = 'cancelled', cancelled_from = helsinki_today() WHERE voucher_id = $1"
+    verdicts = await asyncio.gather(
+        *(one(pool, world.order(voucher, 15)) for _ in range(20)),
+        *(change(statement) for statement in (suspend, resume, cancel)),
+    )
+
+    outcomes = {verdict.outcome for verdict in verdicts if verdict is not None}
+    assert outcomes <= {"ok", "voucher_suspended", "voucher_cancelled"}
+    charged = 15 * sum(verdict.is_success for verdict in verdicts if verdict is not None)
+    async with pool.acquire() as conn:
+        values = await voucher.values(conn)
+    assert values["debited"] == values["entries"] == charged
+    await change(cancel)
+    assert (await one(pool, world.order(voucher, 15))).outcome == "voucher_cancelled"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stdnum import damm
 
 from service.vouchers.codes import (
+    DIGITS_MIN,
     CodeCheckDigit,
     CodeLength,
     last_four,
@@ -71,10 +72,18 @@ def test_every_swap_of_neighbours_is_refused(code: str) -> None:
 @given(codes, st.data())
 def test_a_missing_or_an_extra_digit_is_told_as_a_wrong_length(code: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(code) - 1))
-    for typed in (code[:place] + code[place + 1 :], code[:place] + "7" + code[place:]):
+    shorter, longer = code[:place] + code[place + 1 :], code[:place] + "7" + code[place:]
+    for typed in (shorter, longer) if len(code) == DIGITS_MIN else (longer,):
         with pytest.raises(CodeLength) as refusal:
             normalise_code(typed, len(code))
-        assert refusal.value.details == {"digits": len(code)}
+        assert str(refusal.value.details["digits"]).endswith(str(len(code)))
+
+
+def test_a_code_from_before_the_length_grew_is_still_a_code() -> None:
+    old, new = make_code(random.Random(1).randrange, 12), make_code(random.Random(1).randrange, 13)
+    assert [normalise_code(code, 13) for code in (old, new)] == [old, new]
+    with pytest.raises(CodeLength):
+        normalise_code(new, 12)
 
 
 @pytest.mark.parametrize(

@@ -136,13 +136,16 @@ async def change_contact(
 ) -> Sent:
     """Change where the family is reached, and replace the code: whoever holds the old phone may have the old text.
 
-    Parts of the contact that are not given stay. Raises VoucherUnknown, VoucherNotOpen, PhoneNotMobile, EmailInvalid,
-    InvalidRequest.
+    Parts of the contact that are not given stay, those that are `removed` go: a stolen phone must not get the new
+    code. Raises VoucherUnknown, VoucherNotOpen, ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest.
     """
     voucher, beneficiary = await _lock_sendable(conn, organiser, voucher_id, today)
     old = sealing.open_contact(keys, organiser.organiser_id, beneficiary)
     contact = read_contact(
-        change.phone or old.phone, change.email or old.email, change.language or old.language, countries=countries
+        None if "phone" in change.removed else change.phone or old.phone,
+        None if "email" in change.removed else change.email or old.email,
+        change.language or old.language,
+        countries=countries,
     )
     await audit.record(
         conn,
