@@ -2,9 +2,6 @@
 
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
 from service.channels.operations.outbox import (
-    MESSAGE_COLUMNS,
-    message_record,
-    message_row,
     queue_message,
     queue_messages,
     suppress_pending,
@@ -26,7 +23,6 @@ from service.channels.queries.receipts import Effect
 
 __all__ = [
     "BATCH",
-    "MESSAGE_COLUMNS",
     "Answered",
     "Delivery",
     "DeliverySettings",
@@ -45,8 +41,6 @@ __all__ = [
     "expire_leases",
     "fail_held",
     "look_up",
-    "message_record",
-    "message_row",
     "queue_age_s",
     "queue_message",
     "queue_messages",

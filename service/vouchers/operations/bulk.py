@@ -10,7 +10,7 @@ from uuid import UUID
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
 from uuid_utils.compat import uuid7
 
-from service.channels.operations import MESSAGE_COLUMNS, message_record, message_row
+from service.channels.operations import queue_messages
 from service.crypto import Keys
 from service.db import Connection
 from service.errors import Invalid, SeteliError
@@ -101,24 +101,18 @@ async def _store(
     if previous and await queries.any_index_exists(conn, indexes=previous):
         raise Rivalry
     messages = [
-        message_row(
-            keys,
-            voucher_message(
-                row.decision,
-                organiser=organiser,
-                voucher_id=row.voucher_id,
-                code_id=row.code.code_id,
-                requested_by=created_by,
-                today=today,
-                priority=BULK_PRIORITY,
-            ),
+        voucher_message(
+            row.decision,
+            organiser=organiser,
+            voucher_id=row.voucher_id,
+            code_id=row.code.code_id,
+            requested_by=created_by,
+            today=today,
+            priority=BULK_PRIORITY,
         )
         for row in rows
     ]
-    await conn.copy_records_to_table(
-        "messages", columns=MESSAGE_COLUMNS, records=[message_record(message, now=now) for message in messages]
-    )
-    return [message.message_id for message in messages]
+    return await queue_messages(conn, keys, messages)
 
 
 def _row(keys: Keys, organiser_id: UUID, decision: NewDecision, code_digits: int) -> VoucherRow:
