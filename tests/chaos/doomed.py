@@ -19,6 +19,12 @@ LEASE_S = "900"  # longer than all of them together
 GRACE_S = 1.0  # from the moment the answer can be read to the last point
 
 
+# Whoever was about to be looked up is under a lease, too.
+LET_LEASES_END = """
+UPDATE messages SET due_at = now() WHERE state = 'sending' OR due_at > now() + interval '1 minute'
+"""
+
+
 class DiedOtherwise(Exception):
     """A doomed worker ended by itself; its log says why."""
 
@@ -45,7 +51,7 @@ async def let_leases_end(stack: Stack) -> None:
     """As if the time of the doomed workers' leases had passed."""
     conn = await connect(stack.database_url, application_name="chaos")
     try:
-        await conn.execute("UPDATE messages SET due_at = now() WHERE state = 'sending'")
+        await conn.execute(LET_LEASES_END)
     finally:
         await conn.close()
 

@@ -26,19 +26,23 @@ def resend_blindly() -> None:
 
 def forget_the_lease() -> None:
     """Whoever died while sending is taken for somebody who had not begun."""
-    upkeep.EXPIRE_LEASES = upkeep.EXPIRE_LEASES.replace(
-        "state = 'unknown', reason", "state = 'pending', reason"
-    ).replace("due_at = now() + make_interval(secs => $1)", "due_at = now() + 0 * make_interval(secs => $1)")
+    upkeep.EXPIRE_LEASES = _changed(upkeep.EXPIRE_LEASES, "state = 'unknown', reason", "state = 'pending', reason")
 
 
 def never_expire_leases() -> None:
     """Nobody looks after those who died while sending."""
-    upkeep.EXPIRE_LEASES = upkeep.EXPIRE_LEASES.replace("state = 'sending' AND", "state = 'sending' AND false AND")
+    upkeep.EXPIRE_LEASES = _changed(upkeep.EXPIRE_LEASES, "state = 'sending' AND", "state = 'sending' AND false AND")
 
 
 def believe_every_receipt() -> None:
     """Signatures are not looked at."""
     handlers._is_signed = lambda *_: True
+
+
+def _changed(text: str, old: str, new: str) -> str:
+    if old not in text:
+        raise ValueError(f"nothing to put a fault in: {old}")
+    return text.replace(old, new)
 
 
 MUTANTS: Mapping[str, Callable[[], None]] = {

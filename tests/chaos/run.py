@@ -78,6 +78,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
 
 async def _doom_workers(stack: Stack, callers: Callers, plan: Plan) -> dict[str, int]:
     points = None if plan.all_points else plan.points
+    await converge(stack)  # what is still open from before is not theirs to look after
     pid = stack.pids["worker"]
     stack.keep_off("worker")
     await set_sandbox_faults(stack, {"receipts_lost": 1})  # a receipt would tell what the dead one knew
