@@ -28,6 +28,7 @@ PUBLIC = frozenset(
     {
         "/",
         "/docs",
+        "/provider",
         "/openapi.json",
         "/health/live",
         "/health/ready",

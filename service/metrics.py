@@ -16,6 +16,7 @@ debit_groups = Histogram(
     "seteli_debit_group_size", "Debits that shared one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 code_misses = Counter("seteli_code_misses_total", "Well-formed codes that were not the asking provider's business")
+code_misses_today = Gauge("seteli_code_misses_today", "Misses of the whole installation in 24 hours, at the last miss")
 database_unavailable = Counter("seteli_database_unavailable_total", "Requests answered 503 because of the database")
 
 decision_to_accepted_s = Histogram(
@@ -36,5 +37,9 @@ receipts = Counter("seteli_receipts_total", "Receipts, by what they did", ["gate
 stale_writes = Counter("seteli_stale_writes_total", "Answers that came under an old fence and changed nothing")
 unknowns = Counter(
     "seteli_unknowns_total", "Attempts with unknown outcome, by how they ended", ["gateway", "resolution"]
+)
+suppressions = Counter("seteli_suppressions_total", "Contacts put on the suppression list", ["channel", "reason"])
+inbound_texts = Counter(
+    "seteli_inbound_texts_total", "Texts from families, by what they asked and got", ["intent", "effect"]
 )
 wakeups_failed = Counter("seteli_wakeups_failed_total", "Wake-ups that Redis did not take; the sweep finds the work")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from functools import cache
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 VERSION = "0.1.0"
 ROUTES_KEY: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")
 PAGES = FOLDER.parent / "pages"
-# No script runs on this page, and nothing is loaded from anywhere.
+# No script runs on these pages unless its nonce is added, and nothing is loaded from anywhere.
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -85,8 +86,41 @@ async def get_openapi(call: Call) -> Reply:
 
 async def get_docs(call: Call) -> Reply:
     """The same for people."""
-    page = _page_template().render(document=_document(call), problems=catalogue(call.language), language=call.language)
+    page = _page_template("docs.html").render(
+        document=_document(call), problems=catalogue(call.language), language=call.language
+    )
     return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+
+
+# What a provider's phone opens from the QR code in a family's e-mail.
+PROVIDER_WORDS = {
+    "fi": {
+        "title": "Palvelusetelin koodi",
+        "without_code": "Koodi on perheen viestissä.",
+        "how": "Kirjatkaa käynti tällä koodilla omassa järjestelmässänne.",
+    },
+    "sv": {
+        "title": "Servicesedelns kod",
+        "without_code": "Koden finns i familjens meddelande.",
+        "how": "Registrera besöket med denna kod i ert eget system.",
+    },
+    "en": {
+        "title": "The voucher's code",
+        "without_code": "The code is in the family's message.",
+        "how": "Charge the visit with this code in your own system.",
+    },
+}
+
+
+async def get_provider(call: Call) -> Reply:
+    """Shows the code that stands after the # in the address; the server never sees it."""
+    nonce = secrets.token_urlsafe(16)
+    page = _page_template("provider.html").render(
+        words=PROVIDER_WORDS[call.language], language=call.language, nonce=nonce
+    )
+    policy = PAGE_HEADERS["Content-Security-Policy"] + f"; script-src 'nonce-{nonce}'"
+    headers = {**PAGE_HEADERS, "Content-Security-Policy": policy}
+    return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=headers)
 
 
 async def get_root(_call: Call) -> Reply:
@@ -104,12 +138,12 @@ def _document_of(routes: tuple[Route, ...], server: str) -> dict[str, Any]:
 
 
 @cache
-def _page_template() -> jinja2.Template:
+def _page_template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["prose"] = _prose
-    return environment.get_template("docs.html")
+    return environment.get_template(name)
 
 
 def _prose(text: str) -> Markup:
@@ -125,6 +159,7 @@ ROUTES: tuple[Route, ...] = tuple(
     for path, handler, summary in (
         ("/", get_root, "Where to look"),
         ("/docs", get_docs, "The API for people"),
+        ("/provider", get_provider, "Where the QR code in a family's e-mail leads"),
         ("/openapi.json", get_openapi, "The API for programs"),
         ("/health/live", get_live, "The process runs"),
         ("/health/ready", get_ready, "The process can serve"),

@@ -155,3 +155,43 @@ def test_the_two_locks_pin_the_same_versions() -> None:
 
     production, development = pins("requirements.lock"), pins("requirements-dev.lock")
     assert production.items() <= development.items()
+
+
+def logged_fields() -> set[str]:
+    """Every keyword that some line of the service hands to the log."""
+    found: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id in ("log", "note")
+            ):
+                found |= {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+    return found
+
+
+def test_the_log_takes_what_is_logged_and_nothing_that_could_hold_a_code_or_a_contact() -> None:
+    from service.logs import FIELDS
+
+    ours = {"event", "level", "timestamp", "what", "line", "error", "frames"}
+    assert logged_fields() <= FIELDS
+    assert logged_fields() | ours >= FIELDS, "a field that nobody logs invites a slip"
+    assert not FIELDS & {"code", "phone", "email", "recipient", "body", "text", "key", "address", "url", "name"}
+
+
+def test_every_job_is_known_to_the_worker_and_takes_one_id_at_most() -> None:
+    from service.workers import jobs
+
+    for job in jobs.JOBS.values():
+        _context, *arguments = inspect.signature(job).parameters.values()
+        assert len(arguments) <= 1, job
+    source = (ROOT / "service/workers/process.py").read_text("utf-8")
+    written = [
+        node.name
+        for node in ast.parse((ROOT / "service/workers/jobs.py").read_text()).body
+        if isinstance(node, ast.AsyncFunctionDef)
+    ]
+    assert set(written) == {job.__name__ for job in jobs.JOBS.values()}
+    assert all(name in source for name in written)

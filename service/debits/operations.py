@@ -184,6 +184,7 @@ async def _watch_for_guessing(pool: Pool, outcome: str, provider_id: UUID, crede
     metrics.code_misses.inc()
     async with autocommit(pool) as conn:
         misses_today = await queries.count_misses_today(conn)
+    metrics.code_misses_today.set(misses_today)
     log.warning("code_missed", provider_id=str(provider_id), key_id=str(credential_id), misses_today=misses_today)
     if misses_today >= BREAKER_MISSES_PER_DAY:
         log.error("code_guessing_suspected", misses_today=misses_today)

@@ -15,8 +15,6 @@ from service.channels.operations import Delivery
 from service.db import Pool
 from service.queue import Wakeups
 from service.sandbox.valkey import start_valkey
-from service.workers.dispatcher import Dispatcher
-from service.workers.jobs import DISPATCHER, JOBS, repair
 from service.workers.process import serve
 from tests.channels.post_office import Office, Times
 from tests.workers.test_dispatcher import count, until
@@ -91,9 +89,3 @@ async def test_the_worker_starts_and_delivers_without_redis(office: Office) -> N
     await office.queue()
     async with working(office.delivery, "redis://127.0.0.1:1/0"):
         await until(count(office, "accepted", 1), within_s=3)
-
-
-async def test_every_job_takes_at_most_one_id(office: Office) -> None:
-    context = {DISPATCHER: Dispatcher(office.delivery)}
-    await JOBS["dispatch"](context, str(office.subject_id))
-    await repair(context)
