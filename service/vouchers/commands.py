@@ -139,7 +139,8 @@ def import_(
 def rotate_keys() -> None:
     """Move every code and contact to the newest keys. Safe under load; stop it at any time and run it again.
 
-    First give all processes the new key in front of the old one; take the old one away when this has ended.
+    First give all processes the new key behind the old one, then in front of it; take the old one away when this has
+    ended (docs/import.md).
     """
 
     async def run() -> Rotation:

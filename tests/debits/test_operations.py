@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -107,6 +108,32 @@ async def test_a_refusal_is_remembered_so_that_its_late_duplicate_cannot_succeed
     again = await one(pool, world.order(voucher, 60, key="late"))
 
     assert (again.outcome, again.answer, again.replayed) == (refused.outcome, refused.answer, True)
+
+
+async def test_while_keys_rotate_processes_with_either_order_find_codes_and_recognise_repeats(
+    pool: Pool, world: World
+) -> None:
+    """Step 1 of a rotation leaves some processes with `old,new` and step 2 gives others `new,old`."""
+    voucher = await voucher_of(pool, world, granted=720)
+    plain = world.order(voucher, 60, key="visit")
+    new_first = replace(plain, previous_code_index=b"old" * 8, previous_fingerprint=b"old")
+    old_first = replace(
+        plain,
+        code_index=b"old" * 8,
+        previous_code_index=plain.code_index,
+        fingerprint=b"old",
+        previous_fingerprint=plain.fingerprint,
+    )
+
+    first = await one(pool, new_first)
+    assert (first.outcome, first.replayed) == ("ok", False)
+    for order in (old_first, new_first):
+        again = await one(pool, order)
+        assert (again.answer, again.replayed) == (first.answer, True)
+    another = await one(pool, replace(old_first, key="next", entry_id=uuid7()))
+    assert another.outcome == "ok"
+    again = await one(pool, replace(new_first, key="next"))
+    assert (again.answer, again.replayed) == (another.answer, True)
 
 
 async def test_what_is_not_the_providers_business_gets_one_answer(pool: Pool, world: World) -> None:
