@@ -98,6 +98,8 @@ def make_secrets() -> None:
 
 def add_commands() -> None:
     """Hang the nouns' commands in."""
+    from service.channels.bounce_commands import take_bounce_from_pipe
+    from service.attention.commands import attention_app
     from service.organisers.commands import organiser_app, programme_app, region_app
     from service.providers.commands import key_app, provider_app
     from service.sandbox.commands import demo
@@ -111,9 +113,11 @@ def add_commands() -> None:
         ("key", key_app),
         ("voucher", voucher_app),
         ("import", import_app),
+        ("attention", attention_app),
     ):
         app.add_typer(commands, name=name)
     app.command("rotate-keys")(rotate_keys)
+    app.command("bounces")(take_bounce_from_pipe)
     app.command("demo")(demo)
 
 

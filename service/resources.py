@@ -10,24 +10,31 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from email.utils import parseaddr
 from functools import partial
 from uuid import UUID
 
 import aiohttp
 
+from service.attention import operations as attention
+from service.channels.bounces import bounce_address
 from service.channels.gateway import ChannelName, Gateway, Image
+from service.channels.gateways.dkim import Signer, SigningKeyUnusable, read_signing_key
 from service.channels.gateways.smtp import SmtpGateway
 from service.channels.gateways.smtp_pool import Server
 from service.channels.gateways.twilio import TwilioGateway
 from service.channels.operations import Delivery, ReceiptGroup, receipt_group
+from service.channels.operations.quiet import hold_quiet
 from service.channels.rendering import Templates, qr_png
 from service.crypto import Keys
 from service.db import Connection, Pool, open_pool
+from service.debits import receipts as family_receipts
 from service.debits.operations import DebitGroup, debit_group
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
-from service.settings import Settings
+from service.settings import MissingSettings, Settings
 from service.vouchers import operations as vouchers
+from service.vouchers import reminders
 from service.vouchers.texts import MESSAGE_KIND as VOUCHER
 from service.web import Caller
 
@@ -81,9 +88,18 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 templates=Templates(),
                 gateways=await _open_gateways(settings, stack),
                 settings=settings,
-                secret_fields={VOUCHER: partial(_voucher_secrets, keys)},
+                secret_fields={
+                    VOUCHER: partial(_voucher_secrets, keys),
+                    **dict.fromkeys(family_receipts.KINDS, family_receipts.receipt_fields),
+                    **{kind: partial(reminders.reminder_fields, kind) for kind in reminders.KINDS},
+                },
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
+                tidying=(partial(attention.keep_in_order, pool), partial(hold_quiet, pool, settings.quiet_hours)),
+                rounds=(
+                    partial(reminders.remind, pool, settings.quiet_hours),
+                    partial(family_receipts.queue_day_receipts, pool, settings.quiet_hours),
+                ),
             ),
         )
 
@@ -115,10 +131,27 @@ async def _open_gateways(settings: Settings, stack: AsyncExitStack) -> Mapping[C
         username=settings.smtp_username,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
     )
-    email = SmtpGateway(server, sender=settings.email_sender)
+    email = SmtpGateway(
+        server,
+        sender=settings.email_sender,
+        bounce_address=partial(bounce_address, settings.bounce_address) if settings.bounce_address else None,
+        sign=_dkim_signer(settings),
+    )
     stack.push_async_callback(sms.close)
     stack.push_async_callback(email.close)
     return {"sms": sms, "email": email}
+
+
+def _dkim_signer(settings: Settings) -> Signer | None:
+    """Raises MissingSettings when the key cannot be used: unsigned mail would be filtered, and nobody know why."""
+    if settings.dkim_key_file is None or settings.dkim_selector is None:
+        return None
+    try:
+        key = read_signing_key(settings.dkim_key_file)
+    except SigningKeyUnusable as error:
+        raise MissingSettings(f"These settings must be put right:\n  DKIM_KEY_FILE: {error}") from error
+    domain = settings.dkim_domain or parseaddr(settings.email_sender)[1].rpartition("@")[2]
+    return Signer(domain=domain, selector=settings.dkim_selector, key=key)
 
 
 async def _voucher_secrets(

@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.quiet_hours import QuietHours
+
 Keyring = tuple[tuple[str, bytes], ...]
 
 KEY_BYTES = 32
@@ -55,6 +57,11 @@ class Settings(BaseSettings):
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     email_sender: str  # e.g. "Seteli <seteli@county.example>"
+    # Where bounces come back to; the attempt goes between its two halves, and 64 characters are all there is room for.
+    bounce_address: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,11}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+    dkim_key_file: str | None = None  # an RSA key as PEM; with a selector, mails are signed here
+    dkim_selector: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")
+    dkim_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")  # none: the sender's
     gateway_timeout_s: float = Field(default=10, gt=0, le=25)
 
     # Delivery: how long we wait before we look (facts: Unknown is reconciled, never blindly resent)
@@ -64,6 +71,13 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(default=1, gt=0)
     concurrent_sends: int = Field(default=120, ge=1)
     resends_per_day: int = Field(default=5, ge=1)
+    # Whole hours of the clock in Helsinki between which families get no receipts and reminders; the two equal: none.
+    quiet_from: int = Field(default=21, ge=0, le=23)
+    quiet_to: int = Field(default=8, ge=0, le=23)
+
+    @property
+    def quiet_hours(self) -> QuietHours:
+        return QuietHours(self.quiet_from, self.quiet_to)
 
     @model_validator(mode="after")
     def _lease_outlives_the_call(self) -> Self:
@@ -72,6 +86,12 @@ class Settings(BaseSettings):
                 f"LEASE_S must be at least GATEWAY_TIMEOUT_S + {LEASE_MARGIN_S:g}: a lease that ends while a "
                 "call is under way makes its outcome unknown"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _signing_is_whole(self) -> Self:
+        if (self.dkim_key_file is None) != (self.dkim_selector is None):
+            raise ValueError("DKIM_KEY_FILE and DKIM_SELECTOR belong together: set both, or neither")
         return self
 
     @field_validator("encryption_keys", "index_keys", mode="before")

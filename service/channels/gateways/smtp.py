@@ -19,6 +19,7 @@ from email.utils import format_datetime, parseaddr
 from enum import IntEnum
 
 from aiosmtplib import (
+    SMTP,
     SMTPAuthenticationError,
     SMTPConnectError,
     SMTPException,
@@ -43,6 +44,9 @@ from service.channels.gateways.smtp_pool import Connection, Server, SmtpPool
 
 NAME = "smtp"
 
+Sign = Callable[[bytes, datetime], bytes]
+"""From a mail as it is sent, and the time, to the header that goes before it."""
+
 _SERVICE_CLOSING = 421
 _START_INPUT = 354
 _COMPLETED = 250
@@ -66,6 +70,8 @@ class _Transaction:
     sender: str
     recipient: str
     content: bytes
+    envelope_id: str | None = None
+    """Set when bounces are read: servers that can are asked to repeat it in them (RFC 3461)."""
     stage: Stage = Stage.CONNECTING
     refusal: Answer | None = None
 
@@ -75,7 +81,7 @@ class SmtpGateway:
 
     `sender` is what people see, such as `Seteli <seteli@county.example>`. `bounce_address` makes the envelope's sender
     from the attempt address (VERP); mind that a local part has 64 characters at most. Without it bounces go to
-    the sender.
+    the sender, and nobody reads them. `sign` makes the header that goes before a composed mail (DKIM).
     """
 
     name = NAME
@@ -87,28 +93,29 @@ class SmtpGateway:
         *,
         sender: str,
         bounce_address: Callable[[str], str] | None = None,
+        sign: Sign | None = None,
         connections: int = 8,
     ) -> None:
         self._pool = SmtpPool(server, size=connections)
         self._sender = sender
         self._sender_address = parseaddr(sender)[1]
-        self._bounce_address = bounce_address or (lambda _attempt: self._sender_address)
+        self._bounce_address = bounce_address
+        self._sign = sign
         self._timeout_s = server.timeout_s
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """Hand over one mail, once. The reference is its Message-ID without brackets."""
         if not isinstance(outgoing.content, EmailContent):
             raise TypeError("SMTP carries EmailContent")
+        now = datetime.now(UTC)
         try:
-            message = compose(
-                outgoing.content, sender=self._sender, recipient=outgoing.recipient, now=datetime.now(UTC)
-            )
+            message = compose(outgoing.content, sender=self._sender, recipient=outgoing.recipient, now=now)
             content = message.as_bytes()
         except ValueError:  # a line end in a header, for one
             return Refused("mail_not_composable", Action.TEMPLATE_FAULT)
-        transaction = _Transaction(
-            sender=self._bounce_address(outgoing.attempt_address), recipient=outgoing.recipient, content=content
-        )
+        if self._sign is not None:
+            content = self._sign(content, now) + content
+        transaction = self._transaction(outgoing, content)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._hand_over(transaction)
@@ -131,6 +138,12 @@ class SmtpGateway:
     async def close(self) -> None:
         """Close idle connections."""
         await self._pool.close()
+
+    def _transaction(self, outgoing: Outgoing, content: bytes) -> _Transaction:
+        if self._bounce_address is None:
+            return _Transaction(self._sender_address, outgoing.recipient, content)
+        attempt = outgoing.attempt_address
+        return _Transaction(self._bounce_address(attempt), outgoing.recipient, content, envelope_id=attempt)
 
     async def _hand_over(self, transaction: _Transaction) -> None:
         """A refusal is noted in the transaction, and leaves the connection usable; everything raised closes it."""
@@ -172,10 +185,12 @@ def compose(content: EmailContent, *, sender: str, recipient: str, now: datetime
 async def _transact(connection: Connection, transaction: _Transaction) -> None:
     """MAIL, RCPT, DATA, content. Raises SMTPResponseException for a refusal; `stage` says how far it came."""
     transaction.stage = Stage.SENDER
-    await _begin(connection, transaction.sender)
+    await _begin(connection, transaction)
     client = connection.client
     transaction.stage = Stage.RECIPIENT
-    await client.rcpt(transaction.recipient)
+    # A delay is news, too: it says that a server has the mail.
+    reports = ["NOTIFY=FAILURE,DELAY"] if transaction.envelope_id and client.supports_extension("dsn") else []
+    await client.rcpt(transaction.recipient, options=reports)
     transaction.stage = Stage.DATA
     # `client.data` would not tell whether a connection was lost before or after the content was written.
     answer = await client.execute_command(b"DATA")
@@ -191,16 +206,24 @@ async def _transact(connection: Connection, transaction: _Transaction) -> None:
         raise SMTPResponseException(answer.code, answer.message)
 
 
-async def _begin(connection: Connection, sender: str) -> None:
+async def _begin(connection: Connection, transaction: _Transaction) -> None:
     """MAIL FROM. A reused connection that turns out dead, or is sent away, is reopened once: nothing was sent."""
     try:
-        await connection.client.mail(sender)
+        await _mail_from(connection.client, transaction)
     except (SMTPServerDisconnected, SMTPSenderRefused) as error:
         is_dead = isinstance(error, SMTPServerDisconnected) or error.code == _SERVICE_CLOSING
         if not (is_dead and connection.is_reused):
             raise
         await connection.reopen()
-        await connection.client.mail(sender)
+        await _mail_from(connection.client, transaction)
+
+
+async def _mail_from(client: SMTP, transaction: _Transaction) -> None:
+    options = []
+    if transaction.envelope_id and client.supports_extension("dsn"):
+        # Headers only: a bounce goes over servers that we do not know, and the body has the code in it.
+        options = ["RET=HDRS", f"ENVID={transaction.envelope_id}"]
+    await client.mail(transaction.sender, options=options)
 
 
 def _answer_to_refusal(stage: Stage, error: SMTPResponseException) -> Answer:
