@@ -81,6 +81,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"  # the phone was off or out of reach, each time
     BAD_CONTACT = "bad_contact"
     OPTED_OUT = "opted_out"
+    SUPPRESSED_CONTACT = "suppressed_contact"  # not tried: its contact must not be written to
     FILTERED = "filtered"
     SILENT = "silent"  # accepted, and never a word about delivery
     OFTEN_UNKNOWN = "often_unknown"  # tried several times, each time without knowing the outcome
@@ -102,6 +103,9 @@ _GIVEN_UP: Mapping[Action, Reason] = {
     Action.UNCLASSIFIED: Reason.UNCLASSIFIED,
 }
 
+DECIDED = frozenset((Reason.SILENT, Reason.SUPPRESSED_CONTACT))
+"""What is no class of error: trying the same again is of no use."""
+
 DEADLINE_S: Mapping[ChannelName, int] = {"sms": 4 * 3600, "email": 24 * 3600}
 """From the first try to the other channel. E-mail gets longer: greylisting and full boxes clear within a day."""
 
@@ -112,6 +116,7 @@ HAS_RECEIPTS: Mapping[ChannelName, bool] = {"sms": True, "email": False}
 """Whether the gateway tells of delivery and can be asked. A mail server's 250 is the last we hear of an e-mail."""
 
 MOST_LOOK_UPS = 2
+PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
 PAUSED_RETRY_S = 60.0  # behind the messages that wait, so that another one probes the gateway
 _POLLS_S = (120.0, 600.0, 3600.0)  # after acceptance; then hourly
 
@@ -178,7 +183,7 @@ class Failure:
 
     state: MessageState
     channel: ChannelName
-    reason: str  # an Action, or Reason.SILENT
+    reason: str  # an Action, or one of DECIDED
     tries: int
     has_other_channel: bool
     left_s: float  # until the deadline
@@ -186,8 +191,8 @@ class Failure:
 
 def after_failure(failure: Failure, *, retry_in_s: float | None) -> Move:
     """Try again, use the other channel, or call a person. `retry_in_s` None: this class of error is tried no more."""
-    if failure.reason == Reason.SILENT:
-        return _give_up(failure, Reason.SILENT)
+    if failure.reason in DECIDED:
+        return _give_up(failure, Reason(failure.reason))
     action = action_of(failure.reason)
     if action is Action.PAUSE_GATEWAY:
         if failure.left_s > PAUSED_RETRY_S:

@@ -161,7 +161,7 @@ class Histories(RuleBasedStateMachine):
 
     async def open(self, url: str) -> Office:
         pool = await open_pool(url, size=3)
-        await pool.execute("TRUNCATE messages, gateway_pauses CASCADE")
+        await pool.execute("TRUNCATE messages, gateway_pauses, suppressions CASCADE")
         return Office(pool)
 
     def teardown(self) -> None:

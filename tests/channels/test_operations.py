@@ -652,7 +652,7 @@ async def test_what_a_paused_gateway_holds_past_its_deadline_goes_another_way(of
 
 async def test_the_timeline_tells_messages_attempts_receipts_and_reasons_in_order(office: Office) -> None:
     first = await office.queue()
-    office.sms.script = [Refused("21614", Action.BAD_CONTACT)]
+    office.sms.script = [Refused("30007", Action.FILTERED)]
     await send_all(office)
     await decide(office)
     second = await office.queue()
@@ -662,10 +662,10 @@ async def test_the_timeline_tells_messages_attempts_receipts_and_reasons_in_orde
         shown = await timeline(conn, office.organiser_id, office.subject_id)
         assert await timeline(conn, uuid4(), office.subject_id) == []
     assert [(message.message_id, message.state, message.reason) for message in shown] == [
-        (first, "escalated", "bad_contact"),
+        (first, "escalated", "filtered"),
         (second, "delivered", None),
     ]
-    assert shown[0].attempts[0].error_code == "21614"
+    assert shown[0].attempts[0].error_code == "30007"
     assert [receipt.status for receipt in shown[1].attempts[0].receipts] == ["delivered"]
     assert shown[1].recipient_hint == "… 567"
     assert "401234567" not in str(shown)

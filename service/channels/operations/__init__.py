@@ -9,6 +9,14 @@ from service.channels.operations.outbox import (
 )
 from service.channels.operations.receipts import ReceiptGroup, Report, receipt_group, record_receipts
 from service.channels.operations.sending import Answered, Sending, claim_due, claim_probes, record_answers
+from service.channels.operations.suppressions import (
+    Suppressed,
+    lift,
+    rotate_suppressions,
+    standing,
+    suppress,
+    suppress_all,
+)
 from service.channels.operations.upkeep import (
     BATCH,
     Silent,
@@ -34,12 +42,14 @@ __all__ = [
     "SecretFields",
     "Sending",
     "Silent",
+    "Suppressed",
     "claim_due",
     "claim_probes",
     "claim_silent",
     "decide_failures",
     "expire_leases",
     "fail_held",
+    "lift",
     "look_up",
     "queue_age_s",
     "queue_message",
@@ -47,6 +57,10 @@ __all__ = [
     "receipt_group",
     "record_answers",
     "record_receipts",
+    "rotate_suppressions",
+    "standing",
+    "suppress",
+    "suppress_all",
     "suppress_pending",
     "timeline",
 ]

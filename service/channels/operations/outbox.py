@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from service.channels.contacts import hint_email, hint_phone
 from service.channels.gateway import ChannelName
 from service.channels.model import DEADLINE_S, NewMessage
+from service.channels.operations.suppressions import contact_indexes
 from service.channels.queries import outbox as queries
 from service.channels.queries.outbox import MessageRow
 from service.crypto import Keys
@@ -36,15 +37,21 @@ def contact_context(organiser_id: UUID) -> bytes:
 async def queue_message(conn: Connection, keys: Keys, message: NewMessage) -> UUID:
     """Write the outbox row in the caller's transaction; returns the message's id, to wake a worker by after commit.
 
-    The message goes out if and only if the transaction commits. Not idempotent: each call is another message.
+    The message goes out if and only if the transaction commits, unless its contact must not be written to: then it is
+    `failed` from the start, and goes to the other channel or to a person within a second. Not idempotent: each call is
+    another message.
     """
     row = message_row(keys, message)
-    await queries.insert_message(conn, row=row)
+    channel, _, contact = _contacts(message)[0]
+    await queries.insert_message(conn, row=row, recipient_indexes=contact_indexes(keys, channel, contact))
     return row.message_id
 
 
 async def queue_messages(conn: Connection, keys: Keys, messages: Sequence[NewMessage]) -> list[UUID]:
-    """Like `queue_message`, for many at once, by COPY. Needs a transaction; returns the ids in the order given."""
+    """Like `queue_message`, for many at once, by COPY. Needs a transaction; returns the ids in the order given.
+
+    Contacts that must not be written to are found when the messages are claimed.
+    """
     rows = [message_row(keys, message) for message in messages]
     now = await queries.select_now(conn)
     await queries.copy_messages(conn, records=[message_record(row, now=now) for row in rows], columns=MESSAGE_COLUMNS)
@@ -145,6 +152,7 @@ class ShownMessage:
     fallback_of: UUID | None
     state: str
     reason: str | None
+    suppressed_for: str | None  # why its contact must not be written to, when that is the reason
     requested_by: str
     created_at: datetime
     due_at: datetime | None  # when something happens next

@@ -12,6 +12,7 @@ from asyncpg import Record
 from uuid_utils.compat import uuid7
 
 from service import metrics
+from service.attention import operations as attention
 from service.channels.gateway import (
     Accepted,
     Action,
@@ -24,6 +25,7 @@ from service.channels.gateway import (
     attempt_address,
 )
 from service.channels.model import MessageState, Reason, after_answer
+from service.channels.operations import suppressions
 from service.channels.operations.delivery import Delivery
 from service.channels.operations.outbox import contact_context
 from service.channels.queries import sending as queries
@@ -97,9 +99,37 @@ async def _start(conn: Connection, delivery: Delivery, rows: Sequence[Record]) -
             attempts.append(prepared[1])
     if set_aside:
         await queries.set_aside(conn, messages=set_aside)
+        await attention.open_for_escalated(conn, [(aside[0], aside[1]) for aside in set_aside])
+    started, attempts = await _leave_suppressed(conn, delivery, started, attempts)
     if attempts:
         await queries.start_attempts(conn, attempts=attempts, lease_s=delivery.settings.lease_s)
     return started
+
+
+async def _leave_suppressed(
+    conn: Connection, delivery: Delivery, started: list[Sending], attempts: list[NewAttempt]
+) -> tuple[list[Sending], list[NewAttempt]]:
+    """What is left to send when the contacts that must not be written to are taken out: a STOP since the queueing wins.
+
+    By the contact itself and not by the message's index of it: during a rotation that may be under another key than
+    the suppression.
+    """
+    standing = await suppressions.standing(
+        conn, delivery.keys, [(sending.channel, sending.outgoing.recipient) for sending in started]
+    )
+    if not standing:
+        return started, attempts
+    why = [standing.get((sending.channel, sending.outgoing.recipient)) for sending in started]
+    await queries.fail_suppressed(
+        conn,
+        messages=[
+            (sending.organiser_id, sending.message_id, suppression.reason.value)
+            for sending, suppression in zip(started, why, strict=True)
+            if suppression is not None
+        ],
+    )
+    free = [place for place, suppression in enumerate(why) if suppression is None]
+    return [started[place] for place in free], [attempts[place] for place in free]
 
 
 async def _secrets(conn: Connection, delivery: Delivery, rows: Sequence[Record]) -> Secrets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -12,14 +12,15 @@ from asyncpg import Record
 from uuid_utils.compat import uuid7
 
 from service import metrics
+from service.attention import operations as attention
 from service.channels.gateway import Absent, Accepted, Action, ChannelName, LookUp, Unknown
 from service.channels.model import (
     DEADLINE_S,
+    DECIDED,
     HAS_RECEIPTS,
     Failure,
     MessageState,
     Move,
-    Reason,
     Silence,
     action_of,
     after_failure,
@@ -27,8 +28,10 @@ from service.channels.model import (
 )
 from service.channels.operations.delivery import Delivery
 from service.channels.operations.outbox import contact_context
+from service.channels.operations.suppressions import Suppressed, suppress_all
 from service.channels.queries import upkeep as queries
 from service.channels.queries.upkeep import DecisionRow, LookUpRow
+from service.channels.suppressions import suppression_after
 from service.crypto import SealBroken
 from service.db import Connection, autocommit, transaction
 
@@ -124,6 +127,8 @@ async def look_up(delivery: Delivery, silent: Silent) -> MessageState:
             # One text cannot be two messages': whoever looks for another one about the same waits here.
             await queries.lock_alike(conn, organiser_id=silent.organiser_id, message_id=silent.message_id)
         moved = await queries.record_look_up(conn, row=_look_up_row(silent, found, move))
+        if moved and move.state is MessageState.ESCALATED:
+            await attention.open_for_escalated(conn, [(silent.organiser_id, silent.message_id)])
     if moved and silent.silence.state is MessageState.UNKNOWN and move.state is not MessageState.UNKNOWN:
         resolution = {MessageState.PENDING: "resent", MessageState.ESCALATED: "escalated"}.get(move.state, "found")
         metrics.unknowns.labels(silent.gateway, resolution).inc()
@@ -177,6 +182,7 @@ async def decide_failures(delivery: Delivery, retry_in: RetryIn) -> tuple[int, b
             await queries.decide_failures(
                 conn, decisions=[_decision(row, move) for row, move in zip(rows, moves, strict=True)]
             )
+            await attention.open_for_escalated(conn, list(_escalated(rows, moves)))
         for row, move in zip(rows, moves, strict=True):
             if move.uses_other_channel:
                 await queries.insert_fallback(
@@ -188,9 +194,29 @@ async def decide_failures(delivery: Delivery, retry_in: RetryIn) -> tuple[int, b
                 )
             if move.pauses_gateway and row["attempt_id"] is not None:
                 await _pause(conn, row)
+        await suppress_all(conn, delivery.keys, _suppressed(delivery, rows))
     for row, move in zip(rows, moves, strict=True):
         _log_decision(row, move)
     return len(rows), any(move.uses_other_channel for move in moves)
+
+
+def _suppressed(delivery: Delivery, rows: Sequence[Record]) -> Iterator[Suppressed]:
+    """The contacts that must not be written to any more, by what their gateways said."""
+    for row in rows:
+        reason = suppression_after(row["channel"], row["reason"], row["error_code"])
+        if reason is None:
+            continue
+        try:
+            contact = delivery.keys.sealer.open(row["recipient_sealed"], contact_context(row["organiser_id"]))
+        except SealBroken:
+            continue  # nobody can write to it either
+        yield Suppressed(row["channel"], contact, reason)
+
+
+def _escalated(rows: Sequence[Record], moves: Sequence[Move]) -> Iterator[tuple[UUID, UUID]]:
+    for row, move in zip(rows, moves, strict=True):
+        if move.state is MessageState.ESCALATED:
+            yield row["organiser_id"], row["message_id"]
 
 
 def _failure(row: Record) -> Failure:
@@ -205,7 +231,7 @@ def _failure(row: Record) -> Failure:
 
 
 def _retry_in(row: Record, retry_in: RetryIn) -> float | None:
-    if row["reason"] == Reason.SILENT:
+    if row["reason"] in DECIDED:
         return None
     return retry_in(row["channel"], action_of(row["reason"]), row["tries"])
 

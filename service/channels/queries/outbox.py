@@ -38,17 +38,26 @@ class MessageRow:
 
 _COLUMNS = tuple(field.name for field in fields(MessageRow))
 
+# A contact that must not be written to: the message is a failure from the start, and due to be decided.
 INSERT_MESSAGE = """
+WITH standing AS (
+    SELECT reason FROM suppressions
+     WHERE channel = $7 AND contact_index = ANY($19::bytea[]) AND lifted_at IS NULL
+     ORDER BY reason DESC LIMIT 1
+)
 INSERT INTO messages (
        organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
        recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
-       priority, deadline_at, requested_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now() + make_interval(secs => $17), $18)
+       priority, deadline_at, requested_by, state, reason, suppressed_for)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, now() + make_interval(secs => $17), $18,
+        CASE WHEN EXISTS (SELECT FROM standing) THEN 'failed' ELSE 'pending' END,
+        CASE WHEN EXISTS (SELECT FROM standing) THEN 'suppressed_contact' END, (SELECT reason FROM standing))
 """
 
 
-async def insert_message(conn: Connection, *, row: MessageRow) -> None:
-    await conn.execute(INSERT_MESSAGE, *(getattr(row, column) for column in _COLUMNS))
+async def insert_message(conn: Connection, *, row: MessageRow, recipient_indexes: Sequence[bytes]) -> None:
+    """`recipient_indexes`: what the recipient may be suppressed under."""
+    await conn.execute(INSERT_MESSAGE, *(getattr(row, column) for column in _COLUMNS), recipient_indexes)
 
 
 SELECT_NOW = "SELECT now()"
@@ -82,7 +91,7 @@ async def suppress_pending(conn: Connection, *, organiser_id: UUID, secret_id: U
 
 
 SELECT_MESSAGES = """
-SELECT message_id, kind, channel, language, recipient_hint, fallback_of, state, reason, requested_by,
+SELECT message_id, kind, channel, language, recipient_hint, fallback_of, state, reason, suppressed_for, requested_by,
        created_at, due_at, accepted_at, delivered_at
   FROM messages WHERE organiser_id = $1 AND subject_id = $2
  ORDER BY created_at, message_id

@@ -122,6 +122,18 @@ async def set_aside(conn: Connection, *, messages: Sequence[tuple[UUID, UUID, st
     await conn.execute(SET_ASIDE, *(list(column) for column in zip(*messages, strict=True)))
 
 
+FAIL_SUPPRESSED = """
+UPDATE messages m SET state = 'failed', reason = 'suppressed_contact', suppressed_for = s.suppressed_for, due_at = now()
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS s(organiser_id, message_id, suppressed_for)
+ WHERE m.organiser_id = s.organiser_id AND m.message_id = s.message_id AND m.state = 'pending'
+"""
+
+
+async def fail_suppressed(conn: Connection, *, messages: Sequence[tuple[UUID, UUID, str]]) -> None:
+    """Leave messages to the other channel or a person: (organiser, message, why). Locked by this transaction."""
+    await conn.execute(FAIL_SUPPRESSED, *(list(column) for column in zip(*messages, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
     """What a gateway answered to an attempt, and where that moves the message."""

@@ -148,7 +148,7 @@ async def record_look_up(conn: Connection, *, row: LookUpRow) -> bool:
 
 
 SELECT_FAILURES = """
-SELECT m.organiser_id, m.message_id, m.channel, m.state, m.reason, m.tries, m.other_channel,
+SELECT m.organiser_id, m.message_id, m.channel, m.state, m.reason, m.tries, m.other_channel, m.recipient_sealed,
        extract(epoch FROM m.deadline_at - now())::float8 AS left_s,
        t.attempt_id, t.gateway, t.error_code
   FROM messages m

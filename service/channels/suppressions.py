@@ -1,0 +1,55 @@
+"""Contacts that must not be written to: what puts them there, and what counts more. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from service.channels.gateway import Action, ChannelName
+
+
+class SuppressionReason(StrEnum):
+    """Why a contact is left alone, what weighs more first: a wish is not overwritten by a fault."""
+
+    COMPLAINT = "complaint"
+    OPTED_OUT = "opted_out"
+    HARD_BOUNCE = "hard_bounce"
+    BAD_CONTACT = "bad_contact"
+
+
+WISHES = (SuppressionReason.COMPLAINT, SuppressionReason.OPTED_OUT)
+
+# RFC 3463: no such mailbox, domain or address; moved; a domain that takes no mail; disabled.
+_HARD_CODES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+
+PURPOSE = {"sms": "phone", "email": "email"}
+"""What the blind index of a channel's contacts is made for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One that stands, as its voucher's organiser may see it: no contact, no other organiser."""
+
+    channel: ChannelName
+    reason: SuppressionReason
+    since: datetime
+
+
+def suppression_after(channel: ChannelName, failure: str, error_code: str | None) -> SuppressionReason | None:
+    """What a failure of this class (an `Action`) says about the contact itself; None: nothing that lasts.
+
+    A mail server's refusal lasts only if it is one of the hard ones: many say 550 of a mailbox that is well tomorrow.
+    """
+    if failure == Action.OPTED_OUT:
+        return SuppressionReason.OPTED_OUT
+    if failure != Action.BAD_CONTACT:
+        return None
+    if channel == "sms":
+        return SuppressionReason.BAD_CONTACT
+    return SuppressionReason.HARD_BOUNCE if error_code in _HARD_CODES else None
+
+
+def suppression_context(channel: str) -> bytes:
+    """What a suppressed contact is bound to when it is sealed: it belongs to no organiser."""
+    return b"suppression" + channel.encode()
