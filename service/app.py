@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from service import site
+from service.attention import handlers as attention_handlers
 from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
 from service.resources import Resources, open_resources
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 ROUTES: tuple[Route, ...] = (
     *voucher_handlers.ROUTES,
     *debit_handlers.ROUTES,
+    *attention_handlers.ROUTES,
     *channel_handlers.ROUTES,
     *site.ROUTES,
 )

@@ -195,6 +195,7 @@ async def post_debit(call: Call) -> Reply:
         service_date=asked.service_date,
         reference=asked.reference,
         language=call.language,
+        quiet=call.resources.settings.quiet_hours,
     )
     group = cast(DebitResources, call.resources).debit_group
     verdict = await operations.debit(group, call.resources.pool, order)
@@ -217,6 +218,7 @@ async def post_reverse(call: Call) -> Reply:
         debit_id=call.path_id("debit_id", DebitNotFound),
         reason=asked.reason,
         language=call.language,
+        quiet=call.resources.settings.quiet_hours,
     )
     return _verdict_reply(verdict)
 

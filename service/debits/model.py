@@ -21,6 +21,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from service.errors import Conflict, IdempotencyKeyReused, NotFound, Refused, SeteliError
+from service.quiet_hours import USUAL, QuietHours
 
 LATE_ENTRY_DAYS = 30
 
@@ -149,6 +150,7 @@ class DebitOrder:
     service_date: date | None
     reference: str | None
     language: str
+    quiet: QuietHours = USUAL  # hold the family's receipt, not the debit
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from service.debits import queries
 from service.debits.model import CodeUnknown, DebitOrder, error_of
 from service.errors import RequestInFlight, SeteliError
 from service.grouping import Grouper
+from service.quiet_hours import USUAL, QuietHours
 
 log = structlog.get_logger()
 
@@ -116,6 +117,7 @@ async def reverse(
     debit_id: UUID,
     reason: str | None,
     language: str,
+    quiet: QuietHours = USUAL,
 ) -> Verdict:
     """Undo a debit with an entry of the opposite sign; exactly once for (provider, key), and once for the debit.
 
@@ -133,6 +135,7 @@ async def reverse(
             debit_id=debit_id,
             reason=reason,
             language=language,
+            quiet=quiet,
         )
     return _verdict(row)
 

@@ -10,10 +10,11 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.debits.model import DebitOrder
+from service.quiet_hours import USUAL, QuietHours
 
 DEBIT_MANY = """
 SELECT outcome, answer, replayed, language
-FROM debit_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ORDER BY place
+FROM debit_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ORDER BY place
 """
 
 
@@ -34,10 +35,12 @@ async def debit_many(conn: Connection, orders: Sequence[DebitOrder]) -> list[Rec
         [order.service_date for order in orders],
         [order.reference for order in orders],
         [order.language for order in orders],
+        orders[0].quiet.from_hour,  # one installation has one set of hours
+        orders[0].quiet.to_hour,
     )
 
 
-REVERSE = "SELECT outcome, answer, replayed, language FROM reverse_debit($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+REVERSE = "SELECT outcome, answer, replayed, language FROM reverse_debit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 
 
 async def reverse(
@@ -52,6 +55,7 @@ async def reverse(
     debit_id: UUID,
     reason: str | None,
     language: str,
+    quiet: QuietHours = USUAL,
 ) -> Record:
     """Undo one debit in one statement."""
     row = await conn.fetchrow(
@@ -65,6 +69,8 @@ async def reverse(
         debit_id,
         reason,
         language,
+        quiet.from_hour,
+        quiet.to_hour,
     )
     assert row is not None
     return row
@@ -116,3 +122,80 @@ ORDER BY e.entry_id DESC LIMIT $3
 
 async def history(conn: Connection, *, provider_id: UUID, before: UUID | None, limit: int) -> list[Record]:
     return await conn.fetch(HISTORY, provider_id, before, limit)
+
+
+# A receipt's message has its entry's id (see tell_of_entry); the same message on the other channel has another id, and
+# the first one's words.
+SELECT_RECEIPTS = """
+SELECT e.entry_id, e.amount, e.service_date, v.unit, m.kind AS message_kind, m.language, m.fields,
+       p.name AS provider, o.help_phone, c.last_four, g.neutral_texts, helsinki_today() AS today
+FROM unnest($1::uuid[], $2::uuid[]) AS w (organiser_id, entry_id)
+JOIN messages m ON m.organiser_id = w.organiser_id AND m.message_id = w.entry_id
+JOIN entries e ON e.organiser_id = w.organiser_id AND e.entry_id = w.entry_id
+JOIN vouchers v ON v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id
+JOIN programmes g ON g.organiser_id = v.organiser_id AND g.programme = v.programme
+JOIN codes c ON c.organiser_id = e.organiser_id AND c.code_id = e.code_id
+JOIN organisers o ON o.organiser_id = e.organiser_id
+JOIN providers p ON p.provider_id = e.provider_id
+"""
+
+
+async def select_receipts(
+    conn: Connection, *, organiser_ids: Sequence[UUID], entry_ids: Sequence[UUID]
+) -> Sequence[Record]:
+    return await conn.fetch(SELECT_RECEIPTS, organiser_ids, entry_ids)
+
+
+LOCK_DAY_RECEIPTS = "SELECT pg_try_advisory_xact_lock(hashtext('debits.receipts'))"
+
+
+async def lock_day_receipts(conn: Connection) -> bool:
+    """Be the only one that makes summaries until the transaction ends; False when another is."""
+    return bool(await conn.fetchval(LOCK_DAY_RECEIPTS))
+
+
+# The summary's id is that of its newest entry, and `secret_id` with it: its words are found like a receipt's.
+QUEUE_DAY_RECEIPTS = """
+WITH due AS (
+    SELECT DISTINCT t.organiser_id, t.voucher_id FROM entries_to_tell t
+    WHERE t.tell_at <= now() AND NOT EXISTS (
+        SELECT FROM messages m
+        WHERE m.organiser_id = t.organiser_id AND m.subject_id = t.voucher_id AND m.kind = 'debit_receipts_day'
+          AND m.created_at >= helsinki_today()::timestamp AT TIME ZONE 'Europe/Helsinki')
+    LIMIT $3
+), taken AS (
+    DELETE FROM entries_to_tell t USING due
+    WHERE t.organiser_id = due.organiser_id AND t.voucher_id = due.voucher_id AND t.tell_at <= now()
+    RETURNING t.organiser_id, t.entry_id
+), news AS (
+    SELECT e.* FROM taken JOIN entries e USING (organiser_id, entry_id)
+    WHERE NOT EXISTS (
+        SELECT FROM taken o JOIN entries r USING (organiser_id, entry_id)
+        WHERE r.organiser_id = e.organiser_id AND (r.reverses = e.entry_id OR r.entry_id = e.reverses))
+), summary AS (
+    SELECT n.organiser_id, n.voucher_id, count(*) AS count, sum(n.amount) AS sum, max(n.entered_at) AS latest,
+           (array_agg(n.entry_id ORDER BY n.entered_at DESC, n.entry_id DESC))[1] AS entry_id
+    FROM news n GROUP BY n.organiser_id, n.voucher_id
+), queued AS (
+    INSERT INTO messages (
+        organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
+        recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
+        priority, due_at, deadline_at, requested_by)
+    SELECT c.organiser_id, s.entry_id, 'debit_receipts_day', c.voucher_id, s.entry_id,
+           jsonb_build_object('count', s.count::text, 'sum', s.sum::text, 'available', v.available::text,
+                              'on', ((s.latest AT TIME ZONE 'Europe/Helsinki')::date)::text),
+           c.channel, c.language, c.recipient_sealed, c.recipient_index, c.recipient_hint,
+           c.other_channel, c.other_sealed, c.other_index, c.other_hint,
+           8, q.due_at, q.due_at + c.patience, 'debit'
+    FROM summary s
+    JOIN vouchers v ON v.organiser_id = s.organiser_id AND v.voucher_id = s.voucher_id
+    JOIN family_contacts c ON c.organiser_id = s.organiser_id AND c.voucher_id = s.voucher_id
+    CROSS JOIN not_in_quiet_hours(now(), $1, $2) AS q(due_at)
+)
+SELECT count(*) FROM due
+"""
+
+
+async def queue_day_receipts(conn: Connection, *, quiet: QuietHours, limit: int) -> int:
+    """Tell what is to be told in the evenings; returns how many vouchers had something."""
+    return int(await conn.fetchval(QUEUE_DAY_RECEIPTS, quiet.from_hour, quiet.to_hour, limit))

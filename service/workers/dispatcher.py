@@ -33,6 +33,7 @@ CLAIM_MAX = 100  # rendering a batch holds its locks and the event loop
 LOOK_UPS_AT_ONCE = 20
 RARE_STEPS_S = 10.0
 REPAIR_S = 60.0
+FAMILIES_S = 600.0
 STOP_S = 8.0
 ANSWER_GROUP_MAX = 256
 ANSWER_GROUPS_IN_FLIGHT = 2
@@ -77,6 +78,8 @@ class Dispatcher:
         )
         self._rare_at = 0.0
         self._repair_at = 0.0
+        self._families_due = asyncio.Event()
+        self._families_at = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -95,11 +98,13 @@ class Dispatcher:
         loops = [
             asyncio.create_task(self._loop("claim", self._claim, self._due, stop)),
             asyncio.create_task(self._loop("upkeep", self._keep_up, self._upkeep_due, stop)),
+            asyncio.create_task(self._loop("families", self._tell_families, self._families_due, stop)),
         ]
         try:
             await stop.wait()
             self._due.set()
             self._upkeep_due.set()
+            self._families_due.set()
             self._slot_free.set()
             await asyncio.wait(loops, timeout=STOP_S)
             tasks = self._sends | self._look_ups
@@ -302,6 +307,25 @@ class Dispatcher:
             if found := await repair():
                 log.error("message_was_missing", count=found)
                 self._due.set()
+        for tidy in self._delivery.tidying:
+            await tidy()
+
+    def tell_families(self) -> None:
+        """It is time to look for what families are to be told; every ten minutes, by arq's clock or our own."""
+        self._families_at = 0.0
+        self._families_due.set()
+
+    async def _tell_families(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._families_at:
+            return False
+        done = sum([await round_() for round_ in self._delivery.rounds])
+        if done:
+            log.info("families_told", count=done)
+            self._due.set()
+            return True
+        self._families_at = now + 1.5 * FAMILIES_S  # when Redis is gone, and with it the clock that calls us
+        return False
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

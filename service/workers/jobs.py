@@ -8,6 +8,7 @@ from service.queue import DISPATCH_JOB
 from service.workers.dispatcher import Dispatcher
 
 REPAIR_JOB = "repair"
+FAMILIES_JOB = "families"
 DISPATCHER = "dispatcher"  # where arq's context holds it
 
 Context = dict[str, Any]
@@ -23,9 +24,14 @@ async def repair(context: Context) -> None:
     await _dispatcher(context).repair()
 
 
+async def families(context: Context) -> None:
+    """Every ten minutes: reminders, the evening's summaries, and whom reminding did not help."""
+    _dispatcher(context).tell_families()
+
+
 def _dispatcher(context: Context) -> Dispatcher:
     dispatcher: Dispatcher = context[DISPATCHER]
     return dispatcher
 
 
-JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair}
+JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair, FAMILIES_JOB: families}

@@ -20,7 +20,7 @@ from service.queue import DISPATCH_JOB, redis_settings, to_json
 from service.resources import open_resources
 from service.settings import Settings
 from service.workers.dispatcher import BackOff, Dispatcher
-from service.workers.jobs import DISPATCHER, REPAIR_JOB, dispatch, repair
+from service.workers.jobs import DISPATCHER, FAMILIES_JOB, REPAIR_JOB, dispatch, families, repair
 from service.workers.status import status_pages
 
 log = structlog.get_logger()
@@ -101,7 +101,17 @@ def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
                 timeout=JOB_TIMEOUT_S,
                 keep_result=0,
                 max_tries=1,
-            )
+            ),
+            cron(
+                cast(Any, families),
+                name=FAMILIES_JOB,
+                minute=set(range(0, 60, 10)),
+                second=30,
+                unique=True,
+                timeout=JOB_TIMEOUT_S,
+                keep_result=0,
+                max_tries=1,
+            ),
         ],
         redis_pool=redis,
         ctx={DISPATCHER: dispatcher},

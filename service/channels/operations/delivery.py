@@ -21,6 +21,9 @@ Images = Callable[[Mapping[str, str]], tuple[Image, ...]]
 Repair = Callable[[], Awaitable[int]]
 """Finds what should have a message and has none, and queues it; returns how many. Idempotent."""
 
+Round = Callable[[], Awaitable[int]]
+"""Does some of what is due by the calendar or the clock; returns how much it did, 0: nothing is left. Idempotent."""
+
 
 class DeliverySettings(Protocol):
     """The part of `service.settings.Settings` that delivery reads. All in seconds, but for the last."""
@@ -49,6 +52,8 @@ class Delivery:
     secret_fields: Mapping[str, SecretFields] = field(default_factory=dict)  # by kind of message
     images: Mapping[str, Images] = field(default_factory=dict)  # by kind of message
     repairs: Sequence[Repair] = ()
+    tidying: Sequence[Round] = ()  # every minute, once each
+    rounds: Sequence[Round] = ()  # every ten minutes, until they find nothing to tell families
 
     @property
     def gateway_names(self) -> dict[str, str]:

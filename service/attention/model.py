@@ -1,0 +1,66 @@
+"""Why something needs a person. Pure.
+
+SeteliError
+├── AttentionUnknown     no such item of this organiser's
+└── AttentionResolved    somebody was faster
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service.errors import Conflict, NotFound
+
+# In the words of channels: a message about the voucher ended without having been delivered.
+DELIVERY_REASONS: frozenset[str] = frozenset(
+    {
+        "bad_contact",
+        "opted_out",
+        "suppressed_contact",
+        "unreachable",
+        "silent",
+        "often_unknown",
+        "filtered",
+        "carrier_trouble",
+        "gateway_down",
+        "gateway_paused",
+        "template_fault",
+        "contact_unreadable",
+        "unclassified",
+    }
+)
+DISPUTED = "disputed"  # the family says that the visit charged was none
+NEVER_USED = "never_used"
+
+SYSTEM = "system"
+"""Who resolves an item whose cause is gone."""
+
+
+class AttentionUnknown(NotFound):
+    """This organiser has nothing with this id on its list."""
+
+    code = "attention_unknown"
+
+
+class AttentionResolved(Conflict):
+    """Somebody has resolved it before."""
+
+    code = "attention_resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that needs a person."""
+
+    attention_id: UUID
+    reason: str
+    voucher_id: UUID
+    decision_ref: str | None
+    message_id: UUID | None
+    entry_id: UUID | None
+    opened_at: datetime
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    resolution: str | None = None

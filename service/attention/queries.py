@@ -1,0 +1,167 @@
+"""Every SQL statement on attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+OPEN_ITEM = """
+INSERT INTO attention (organiser_id, attention_id, reason, subject_id, message_id, entry_id)
+VALUES ($1, gen_random_uuid(), $2, $3, $4, $5)
+ON CONFLICT (organiser_id, reason, subject_id, message_id, entry_id) WHERE resolved_at IS NULL DO NOTHING
+RETURNING attention_id
+"""
+
+
+async def open_item(
+    conn: Connection,
+    *,
+    organiser_id: UUID,
+    reason: str,
+    subject_id: UUID,
+    message_id: UUID | None,
+    entry_id: UUID | None,
+) -> UUID | None:
+    """None: it is open already."""
+    found: UUID | None = await conn.fetchval(OPEN_ITEM, organiser_id, reason, subject_id, message_id, entry_id)
+    return found
+
+
+# An item that was resolved after the message began covers it: the caseworker who has the new number need not be told
+# by each receipt that was under way to the old one.
+def _new_items(which: str) -> str:
+    return f"""
+INSERT INTO attention (organiser_id, attention_id, reason, subject_id, message_id)
+SELECT DISTINCT ON (m.organiser_id, m.subject_id, m.reason, m.about_message)
+       m.organiser_id, gen_random_uuid(), m.reason, m.subject_id, m.about_message
+  FROM messages_needing_person m
+ WHERE {which}
+   AND NOT EXISTS (
+       SELECT FROM attention a
+        WHERE a.organiser_id = m.organiser_id AND a.subject_id = m.subject_id AND a.reason = m.reason
+          AND a.message_id IS NOT DISTINCT FROM m.about_message
+          AND (a.resolved_at IS NULL OR a.message_id IS NOT NULL OR a.resolved_at > m.created_at))
+ON CONFLICT (organiser_id, reason, subject_id, message_id, entry_id) WHERE resolved_at IS NULL DO NOTHING
+RETURNING attention_id
+"""
+
+
+OPEN_FOR_MESSAGES = _new_items("(m.organiser_id, m.message_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))")
+
+
+async def open_for_messages(conn: Connection, *, messages: Sequence[tuple[UUID, UUID]]) -> int:
+    """Items for those of the messages (organiser, message) that need a person; how many are new."""
+    organisers, ids = zip(*messages, strict=True)
+    return len(await conn.fetch(OPEN_FOR_MESSAGES, list(organisers), list(ids)))
+
+
+OPEN_MISSING = _new_items("m.created_at > now() - interval '30 days'")
+
+
+async def open_missing(conn: Connection) -> Sequence[UUID]:
+    return [row["attention_id"] for row in await conn.fetch(OPEN_MISSING)]
+
+
+# By e-mail `sent` is all that can be known: a bounce that comes later escalates that message, and opens a new item.
+RESOLVE_DELIVERED = """
+WITH gone AS (
+    UPDATE attention a SET resolved_at = now(), resolved_by = $2, resolution = $3
+     WHERE a.resolved_at IS NULL AND a.reason = ANY($1::text[])
+       AND EXISTS (
+           SELECT FROM messages m
+            WHERE m.organiser_id = a.organiser_id AND m.subject_id = a.subject_id
+              AND (m.kind = 'voucher' OR a.message_id IS NULL)
+              AND (m.state = 'delivered' OR (m.state = 'sent' AND m.channel = 'email'))
+              AND (m.message_id = a.message_id OR m.fallback_of = a.message_id OR m.created_at > a.opened_at))
+    RETURNING a.organiser_id, a.attention_id
+)
+INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id, reason)
+SELECT organiser_id, gen_random_uuid(), $2, $4, attention_id, $3 FROM gone
+RETURNING subject_id
+"""
+
+
+async def resolve_delivered(
+    conn: Connection, *, reasons: Sequence[str], actor: str, resolution: str, action: str
+) -> int:
+    return len(await conn.fetch(RESOLVE_DELIVERED, reasons, actor, resolution, action))
+
+
+RESOLVE_USED = """
+WITH gone AS (
+    UPDATE attention a SET resolved_at = now(), resolved_by = $2, resolution = $3
+      FROM vouchers v
+     WHERE a.resolved_at IS NULL AND a.reason = $1
+       AND v.organiser_id = a.organiser_id AND v.voucher_id = a.subject_id
+       AND (v.state IN ('cancelled', 'expired', 'closed') OR v.valid_to < helsinki_today()
+            OR EXISTS (SELECT FROM entries e WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id))
+    RETURNING a.organiser_id, a.attention_id
+)
+INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id, reason)
+SELECT organiser_id, gen_random_uuid(), $2, $4, attention_id, $3 FROM gone
+RETURNING subject_id
+"""
+
+
+async def resolve_used(conn: Connection, *, reason: str, actor: str, resolution: str, action: str) -> int:
+    return len(await conn.fetch(RESOLVE_USED, reason, actor, resolution, action))
+
+
+# The cursor is the last item's id; its row stays when it is resolved, so a page never loses its place.
+SELECT_OPEN = """
+SELECT a.attention_id, a.reason, a.subject_id AS voucher_id, d.decision_ref, a.message_id, a.entry_id, a.opened_at,
+       a.resolved_at, a.resolved_by, a.resolution
+  FROM attention a
+  LEFT JOIN vouchers v ON v.organiser_id = a.organiser_id AND v.voucher_id = a.subject_id
+  LEFT JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+ WHERE a.organiser_id = $1 AND a.resolved_at IS NULL
+   AND ($2::uuid IS NULL OR (a.opened_at, a.attention_id) > (
+       SELECT c.opened_at, c.attention_id FROM attention c WHERE c.organiser_id = $1 AND c.attention_id = $2))
+ ORDER BY a.opened_at, a.attention_id LIMIT $3
+"""
+
+
+async def select_open(conn: Connection, *, organiser_id: UUID, after: UUID | None, limit: int) -> Sequence[Record]:
+    return await conn.fetch(SELECT_OPEN, organiser_id, after, limit)
+
+
+SELECT_ITEM = """
+SELECT a.attention_id, a.reason, a.subject_id AS voucher_id, d.decision_ref, a.message_id, a.entry_id, a.opened_at,
+       a.resolved_at, a.resolved_by, a.resolution
+  FROM attention a
+  LEFT JOIN vouchers v ON v.organiser_id = a.organiser_id AND v.voucher_id = a.subject_id
+  LEFT JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+ WHERE a.organiser_id = $1 AND a.attention_id = $2
+"""
+
+
+async def select_item(conn: Connection, *, organiser_id: UUID, attention_id: UUID) -> Record | None:
+    return await conn.fetchrow(SELECT_ITEM, organiser_id, attention_id)
+
+
+RESOLVE_ITEM = """
+UPDATE attention SET resolved_at = now(), resolved_by = $3, resolution = $4
+ WHERE organiser_id = $1 AND attention_id = $2 AND resolved_at IS NULL
+RETURNING attention_id
+"""
+
+
+async def resolve_item(
+    conn: Connection, *, organiser_id: UUID, attention_id: UUID, actor: str, resolution: str
+) -> bool:
+    """False: there is none that is open."""
+    found = await conn.fetchval(RESOLVE_ITEM, organiser_id, attention_id, actor, resolution)
+    return found is not None
+
+
+# For the command line alone, where a person has an id in hand and no organiser; no hot path.
+SELECT_ORGANISER = "SELECT organiser_id FROM attention WHERE attention_id = $1"
+
+
+async def select_organiser(conn: Connection, *, attention_id: UUID) -> UUID | None:
+    found: UUID | None = await conn.fetchval(SELECT_ORGANISER, attention_id)
+    return found
