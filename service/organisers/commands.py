@@ -8,17 +8,28 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.channels.rendering import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
+from service.channels.kinds import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
+from service.channels.languages import MESSAGE_LANGUAGES, SERVED
 from service.command_line import run_in_transaction
 from service.money import MAX_AMOUNT, Unit, format_amount
 from service.organisers import operations
-from service.organisers.model import LANGUAGES, Programme
+from service.organisers.model import NAMES_REQUIRED, Programme, Receipts
 
 organiser_app = typer.Typer(help="Organisers: who decides and pays.", no_args_is_help=True)
 region_app = typer.Typer(help="Regions: organisers that share approvals of providers.", no_args_is_help=True)
 programme_app = typer.Typer(help="Programmes: what an organiser grants vouchers for.", no_args_is_help=True)
 
 OrganiserSlug = Annotated[str, typer.Option("--organiser", help="The organiser's short name.", show_default=False)]
+
+OtherNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--name",
+        metavar="LANGUAGE=NAME",
+        help=f"The name in one more language, e.g. et=Koduabi; can be repeated. Of {', '.join(MESSAGE_LANGUAGES)}.",
+        show_default=False,
+    ),
+]
 
 
 @region_app.command("add")
@@ -45,7 +56,7 @@ def add_organiser(
         ),
     ],
     region: Annotated[str | None, typer.Option(help="The region's short name.")] = None,
-    language: Annotated[str, typer.Option(help=f"The default language: {', '.join(LANGUAGES)}.")] = "fi",
+    language: Annotated[str, typer.Option(help=f"The default language: {', '.join(MESSAGE_LANGUAGES)}.")] = "fi",
 ) -> None:
     """Add an organiser. The same again changes nothing."""
     organiser = run_in_transaction(
@@ -96,6 +107,11 @@ def add_programme(
         int | None,
         typer.Option(min=1, max=MAX_AMOUNT, help="What an hour, a visit or a session is worth, in cents."),
     ] = None,
+    name: OtherNames = None,
+    neutral_texts: Annotated[
+        bool, typer.Option("--neutral-texts", help="Texts leave out the name of the service and of who provides it.")
+    ] = False,
+    receipts: Annotated[Receipts, typer.Option(help="How families hear of debits.")] = Receipts.EACH,
 ) -> None:
     """Add a programme to an organiser. The same again changes nothing."""
     added = run_in_transaction(
@@ -103,28 +119,76 @@ def add_programme(
             conn,
             organiser_slug=organiser,
             programme=programme,
-            names={"fi": name_fi, "sv": name_sv, "en": name_en},
+            names={**_names(name), "fi": name_fi, "sv": name_sv, "en": name_en},
             unit=unit,
             step=step,
             unit_value_cents=unit_value_cents,
+            neutral_texts=neutral_texts,
+            receipts=receipts,
         )
     )
     Console().print(f"Programme {added.programme} of {organiser}", highlight=False, markup=False)
+
+
+@programme_app.command("change")
+def change_programme(
+    organiser: OrganiserSlug,
+    programme: Annotated[str, typer.Argument(help="The programme's short name.")],
+    name: OtherNames = None,
+    neutral_texts: Annotated[
+        bool | None,
+        typer.Option(
+            "--neutral-texts/--plain-texts", help="Whether texts leave out the service's name.", show_default=False
+        ),
+    ] = None,
+    receipts: Annotated[Receipts | None, typer.Option(help="How families hear of debits.")] = None,
+) -> None:
+    """Change what families are told. What is not given stays; what is granted and charged never changes."""
+    changed = run_in_transaction(
+        lambda conn: operations.change_programme(
+            conn,
+            organiser_slug=organiser,
+            programme=programme,
+            names=_names(name),
+            neutral_texts=neutral_texts,
+            receipts=receipts,
+        )
+    )
+    texts = "neutral" if changed.neutral_texts else "plain"
+    Console().print(
+        f"Programme {changed.programme} of {organiser}: {texts} texts, receipts {changed.receipts}, "
+        f"named in {', '.join(changed.names)}",
+        highlight=False,
+        markup=False,
+    )
 
 
 @programme_app.command("list")
 def list_programmes(organiser: OrganiserSlug) -> None:
     """List an organiser's programmes."""
     programmes = run_in_transaction(lambda conn: operations.list_programmes(conn, organiser_slug=organiser))
-    table = Table("Short name", "suomi", "svenska", "English", "Step", "Worth")
+    table = Table("Short name", "suomi", "svenska", "English", "Also named in", "Step", "Worth", "Texts", "Receipts")
     for programme in programmes:
         table.add_row(
             programme.programme,
-            *(programme.names[language] for language in LANGUAGES),
+            *(programme.names[language] for language in NAMES_REQUIRED),
+            ", ".join(sorted(set(programme.names) - set(NAMES_REQUIRED))) or "–",
             format_amount(programme.step, programme.unit, "en"),
             _worth(programme),
+            "neutral" if programme.neutral_texts else "plain",
+            programme.receipts.value,
         )
     Console().print(table)
+
+
+def _names(given: list[str] | None) -> dict[str, str]:
+    names = {}
+    for one in given or ():
+        language, equals, name = one.partition("=")
+        if not equals or language not in SERVED:
+            raise typer.BadParameter(f"not LANGUAGE=NAME with one of {', '.join(MESSAGE_LANGUAGES)}: {one}")
+        names[language] = name
+    return names
 
 
 def _worth(programme: Programme) -> str:

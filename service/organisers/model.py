@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
-from service.channels.rendering import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
+from service.channels.kinds import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
+from service.channels.languages import LAST_RESORT, MESSAGE_LANGUAGES
 from service.channels.sms_text import Encoding, measure
 from service.errors import Conflict, Invalid, NotFound
 from service.money import MAX_AMOUNT, Unit
 
-LANGUAGES = ("fi", "sv", "en")
+NAMES_REQUIRED = ("fi", "sv", "en")  # names in the other languages served may be added
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 NAME_MAX = 120
 
@@ -69,13 +71,16 @@ class NameUnfit(Invalid):
 
 
 class TextUnfit(Invalid):
-    """What goes into a text message has a space of its own there, in GSM-7 characters; `field` and `max` say which."""
+    """What goes into a text message has a space of its own there; `field` and `max` say which.
+
+    In GSM-7 characters, but for names in languages that are written with others.
+    """
 
     code = "text_unfit"
 
 
 class LanguageUnserved(Invalid):
-    """The languages are fi, sv and en; a programme has a name in each of them."""
+    """A language is one that messages are served in; a programme has a name in fi, sv and en at least."""
 
     code = "language_unserved"
 
@@ -84,6 +89,14 @@ class UnitValueUnfit(Invalid):
     """A step and a unit's value are positive and no larger than any grant; money has no unit value beside itself."""
 
     code = "unit_value_unfit"
+
+
+class Receipts(StrEnum):
+    """How families hear of debits: after each, once a day, or not at all."""
+
+    EACH = "each"
+    DAILY = "daily"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,13 @@ class Programme:
     unit: Unit
     step: int
     unit_value_cents: int | None
+    neutral_texts: bool = False
+    """Texts leave out the name of the service, for homes where that matters."""
+    receipts: Receipts = Receipts.EACH
+
+    def name_in(self, language: str, default_language: str) -> str:
+        """The name in this language; else in the organiser's; else in Finnish, which every programme has."""
+        return self.names.get(language) or self.names.get(default_language) or self.names[LAST_RESORT]
 
 
 def check_region(region: Region) -> None:
@@ -124,7 +144,7 @@ def check_organiser(organiser: Organiser) -> None:
     """Raises SlugMalformed, NameUnfit, LanguageUnserved or TextUnfit."""
     _check_slug("organiser", organiser.slug)
     _check_name(organiser.name)
-    if organiser.default_language not in LANGUAGES:
+    if organiser.default_language not in MESSAGE_LANGUAGES:
         raise LanguageUnserved
     _check_text("help_phone", organiser.help_phone, HELP_PHONE_MAX)
     _check_text("directory_address", organiser.directory_address, DIRECTORY_MAX)
@@ -133,10 +153,10 @@ def check_organiser(organiser: Organiser) -> None:
 def check_programme(programme: Programme) -> None:
     """Raises SlugMalformed, LanguageUnserved, TextUnfit or UnitValueUnfit."""
     _check_slug("programme", programme.programme)
-    if set(programme.names) != set(LANGUAGES):
+    if not set(NAMES_REQUIRED) <= set(programme.names) <= set(MESSAGE_LANGUAGES):
         raise LanguageUnserved
-    for language in LANGUAGES:
-        _check_text(f"names.{language}", programme.names[language], PROGRAMME_NAME_MAX)
+    for language, name in programme.names.items():
+        _check_text(f"names.{language}", name, PROGRAMME_NAME_MAX, gsm_only=language in NAMES_REQUIRED)
     value_cents = programme.unit_value_cents
     if not 1 <= programme.step <= MAX_AMOUNT:
         raise UnitValueUnfit(field="step")
@@ -154,8 +174,8 @@ def _check_name(name: str) -> None:
         raise NameUnfit(max=NAME_MAX)
 
 
-def _check_text(field: str, text: str, limit: int) -> None:
+def _check_text(field: str, text: str, limit: int, *, gsm_only: bool = True) -> None:
     measured = measure(text)
-    fits = measured.encoding is Encoding.GSM_7 and 1 <= measured.units <= limit
+    fits = (measured.encoding is Encoding.GSM_7 or not gsm_only) and 1 <= measured.units <= limit
     if not fits or not text.isprintable() or text != text.strip():
         raise TextUnfit(field=field, max=limit)

@@ -1,7 +1,8 @@
 """Adding and finding regions, organisers and programmes.
 
 Adding is idempotent, whoever else adds at the same time: the same content again gives what is there, other content is
-a conflict that changes nothing. Nothing here renames or deletes: vouchers point at these rows for six years.
+a conflict that changes nothing. Nothing here deletes, and of a programme only what families are told can change:
+vouchers point at these rows for six years.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from service.organisers.model import (
     Programme,
     ProgrammeDiffers,
     ProgrammeUnknown,
+    Receipts,
     Region,
     RegionDiffers,
     RegionUnknown,
@@ -113,6 +115,8 @@ async def add_programme(
     unit: Unit,
     step: int = 1,
     unit_value_cents: int | None = None,
+    neutral_texts: bool = False,
+    receipts: Receipts = Receipts.EACH,
 ) -> Programme:
     """Add a programme to an organiser, or return the one that is there.
 
@@ -127,6 +131,8 @@ async def add_programme(
         unit=unit,
         step=step,
         unit_value_cents=unit_value_cents,
+        neutral_texts=neutral_texts,
+        receipts=receipts,
     )
     check_programme(wanted)
     await queries.insert_programme(conn, programme=wanted)
@@ -134,6 +140,35 @@ async def add_programme(
     if wanted != kept:
         raise ProgrammeDiffers(programme=programme, organiser=organiser_slug)
     return kept
+
+
+async def change_programme(
+    conn: Connection,
+    *,
+    organiser_slug: str,
+    programme: str,
+    names: Mapping[str, str] | None = None,
+    neutral_texts: bool | None = None,
+    receipts: Receipts | None = None,
+) -> Programme:
+    """Change what families are told: the names given (others stay), neutral texts, receipts. None leaves as it is.
+
+    Messages queued before keep their wording. Idempotent. Raises OrganiserUnknown, ProgrammeUnknown,
+    LanguageUnserved, TextUnfit.
+    """
+    organiser = await find_organiser(conn, organiser_slug)
+    kept = await queries.lock_programme(conn, organiser_id=organiser.organiser_id, programme=programme)
+    if kept is None:
+        raise ProgrammeUnknown(programme=programme)
+    changed = replace(
+        kept,
+        names={**kept.names, **{language: prepare(name) for language, name in (names or {}).items()}},
+        neutral_texts=kept.neutral_texts if neutral_texts is None else neutral_texts,
+        receipts=kept.receipts if receipts is None else receipts,
+    )
+    check_programme(changed)
+    await queries.update_programme(conn, programme=changed)
+    return changed
 
 
 async def find_programme(conn: Connection, organiser_id: UUID, programme: str) -> Programme:

@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.money import Unit
-from service.organisers.model import Organiser, Programme, Region
+from service.organisers.model import Organiser, Programme, Receipts, Region
 
 INSERT_REGION = """
 INSERT INTO regions (region_id, slug, name) VALUES ($1, $2, $3) ON CONFLICT (slug) DO NOTHING
@@ -78,8 +78,8 @@ async def select_organisers(conn: Connection) -> Sequence[tuple[Organiser, str |
 
 
 INSERT_PROGRAMME = """
-INSERT INTO programmes (organiser_id, programme, names, unit, step, unit_value_cents)
-VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (organiser_id, programme) DO NOTHING
+INSERT INTO programmes (organiser_id, programme, names, unit, step, unit_value_cents, neutral_texts, receipts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (organiser_id, programme) DO NOTHING
 """
 
 
@@ -92,16 +92,43 @@ async def insert_programme(conn: Connection, *, programme: Programme) -> None:
         programme.unit.value,
         programme.step,
         programme.unit_value_cents,
+        programme.neutral_texts,
+        programme.receipts.value,
     )
 
 
-_PROGRAMME = "organiser_id, programme, names, unit, step, unit_value_cents"
+UPDATE_PROGRAMME = """
+UPDATE programmes SET names = $3, neutral_texts = $4, receipts = $5 WHERE organiser_id = $1 AND programme = $2
+"""
+
+
+async def update_programme(conn: Connection, *, programme: Programme) -> None:
+    """Store how families are written to. What is granted and charged never changes."""
+    await conn.execute(
+        UPDATE_PROGRAMME,
+        programme.organiser_id,
+        programme.programme,
+        dict(programme.names),
+        programme.neutral_texts,
+        programme.receipts.value,
+    )
+
+
+_PROGRAMME = "organiser_id, programme, names, unit, step, unit_value_cents, neutral_texts, receipts"
 
 SELECT_PROGRAMME = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 AND programme = $2"
 
 
 async def select_programme(conn: Connection, *, organiser_id: UUID, programme: str) -> Programme | None:
     row = await conn.fetchrow(SELECT_PROGRAMME, organiser_id, programme)
+    return None if row is None else _programme(row)
+
+
+LOCK_PROGRAMME = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 AND programme = $2 FOR UPDATE"
+
+
+async def lock_programme(conn: Connection, *, organiser_id: UUID, programme: str) -> Programme | None:
+    row = await conn.fetchrow(LOCK_PROGRAMME, organiser_id, programme)
     return None if row is None else _programme(row)
 
 
@@ -141,4 +168,6 @@ def _programme(row: Record) -> Programme:
         unit=Unit(row["unit"]),
         step=row["step"],
         unit_value_cents=row["unit_value_cents"],
+        neutral_texts=row["neutral_texts"],
+        receipts=Receipts(row["receipts"]),
     )

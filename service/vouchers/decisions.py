@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 from stdnum.fi import hetu
 
 from service.channels.contacts import parse_email, parse_mobile
+from service.channels.languages import MESSAGE_LANGUAGES
 from service.errors import InvalidRequest
 from service.money import MAX_AMOUNT
-from service.organisers.model import LANGUAGES, Programme
+from service.organisers.model import Programme
 from service.vouchers.model import (
     Contact,
     ContactMissing,
@@ -122,8 +123,8 @@ def read_decision(
 
 def read_contact(phone: str | None, email: str | None, language: str, *, countries: Sequence[str]) -> Contact:
     """Raises ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest for a language not served."""
-    if language not in LANGUAGES:
-        raise invalid_field("language", f"one of {', '.join(LANGUAGES)}")
+    if language not in MESSAGE_LANGUAGES:
+        raise invalid_field("language", f"one of {', '.join(MESSAGE_LANGUAGES)}")
     if not phone and not email:
         raise ContactMissing
     return Contact(

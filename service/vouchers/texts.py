@@ -10,19 +10,15 @@ from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 
-from service.money import Unit, format_amount
+from service.channels.kinds import NEUTRAL
+from service.channels.phrases import format_day, format_weekly
+from service.money import format_amount
 from service.organisers.model import Organiser, Programme
 
 MESSAGE_KIND = "voucher"
-# A day without a year is the next one of that name; beyond this it could be mistaken.
-YEAR_NEEDED_DAYS = 300
 
-_PER_WEEK = {"fi": "{} krt/vko", "sv": "{} ggr/v", "en": "{}x/week"}
-_TIME_PER_WEEK = {"fi": "{}/vko", "sv": "{}/v", "en": "{}/week"}
 # Pure, and an import asks for the same few a hundred thousand times.
-_remembered = lru_cache(maxsize=4096)
-_amount = _remembered(format_amount)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_amount = lru_cache(maxsize=4096)(format_amount)
 
 
 def message_fields(
@@ -38,31 +34,12 @@ def message_fields(
 ) -> Mapping[str, str]:
     """All fields of the `voucher` message but the code itself."""
     return {
-        "programme": programme.names[language],
+        "programme": programme.name_in(language, organiser.default_language),
         "amount": _amount(granted, programme.unit, language),
         "weekly": format_weekly(weekly_visits, weekly_minutes, language),
         "valid_to": format_day(valid_to, today, language),
         "organiser": organiser.name,
         "help_phone": organiser.help_phone,
         "directory": organiser.directory_address,
+        **({NEUTRAL: "yes"} if programme.neutral_texts else {}),
     }
-
-
-@_remembered
-def format_weekly(visits: int | None, minutes: int | None, language: str) -> str:
-    """2 krt/vko · 3 t/vko · 2 krt/vko, 3 t/vko · empty without a cap."""
-    parts = [_PER_WEEK[language].format(visits)] if visits is not None else []
-    if minutes is not None:
-        parts.append(_TIME_PER_WEEK[language].format(format_amount(minutes, Unit.MINUTES, language)))
-    return ", ".join(parts)
-
-
-@_remembered
-def format_day(day: date, today: date, language: str) -> str:
-    """31.3. · 31.3 · 31 Mar, with the year when it is far enough ahead to be mistaken."""
-    far = (day - today).days > YEAR_NEEDED_DAYS
-    if language == "en":
-        return f"{day.day} {_MONTHS[day.month - 1]}" + (f" {day.year}" if far else "")
-    if far:
-        return f"{day.day}.{day.month}.{day.year}"
-    return f"{day.day}.{day.month}." if language == "fi" else f"{day.day}.{day.month}"

@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from service.channels.rendering import PROGRAMME_NAME_MAX
+from service.channels.kinds import PROGRAMME_NAME_MAX
 from service.db import Connection, Pool, transaction
 from service.money import Unit
 from service.organisers import operations
 from service.organisers.model import (
-    LANGUAGES,
+    NAMES_REQUIRED,
     LanguageUnserved,
     NameUnfit,
     OrganiserDiffers,
@@ -102,7 +102,7 @@ async def test_two_who_add_the_same_at_once_get_the_same(pool: Pool) -> None:
         ({"slug": "jarvi\n"}, SlugMalformed),
         ({"name": ""}, NameUnfit),
         ({"name": "a\0b"}, NameUnfit),
-        ({"default_language": "se"}, LanguageUnserved),
+        ({"default_language": "de"}, LanguageUnserved),
         ({"help_phone": "+358 14 266 350 11"}, TextUnfit),
         ({"help_phone": ""}, TextUnfit),
         ({"directory_address": "x" * 31}, TextUnfit),
@@ -122,9 +122,12 @@ def test_an_organiser_that_would_spoil_a_text_is_refused(change: dict[str, str],
     [
         ({"programme": "Koti palvelu"}, SlugMalformed),
         ({"names": {"fi": "Kotipalvelu"}}, LanguageUnserved),
-        ({"names": dict.fromkeys((*LANGUAGES, "de"), "x")}, LanguageUnserved),
-        ({"names": dict.fromkeys(LANGUAGES, "x" * (PROGRAMME_NAME_MAX + 1))}, TextUnfit),
-        ({"names": dict.fromkeys(LANGUAGES, " x")}, TextUnfit),
+        ({"names": dict.fromkeys((*NAMES_REQUIRED, "de"), "x")}, LanguageUnserved),
+        ({"names": dict.fromkeys(NAMES_REQUIRED, "x" * (PROGRAMME_NAME_MAX + 1))}, TextUnfit),
+        ({"names": dict.fromkeys(NAMES_REQUIRED, " x")}, TextUnfit),
+        ({"names": {**HOME_HELP.names, "sv": "Помощь"}}, TextUnfit),  # would turn every Swedish text into UCS-2
+        ({"names": {**HOME_HELP.names, "ru": "Ж" * (PROGRAMME_NAME_MAX + 1)}}, TextUnfit),
+        ({"names": {**HOME_HELP.names, "ru": ""}}, TextUnfit),
         ({"step": 0}, UnitValueUnfit),
         ({"step": 10**30}, UnitValueUnfit),
         ({"unit_value_cents": 0}, UnitValueUnfit),
