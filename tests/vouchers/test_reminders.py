@@ -1,0 +1,198 @@
+"""Families are reminded once, in time, and a person hears of whom reminding did not help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.db import Pool
+from service.quiet_hours import QuietHours
+from service.vouchers.reminders import EXPIRING, UNUSED, remind
+from tests.families import Family, family
+from tests.installations import Installation, install, settings_for
+
+ALWAYS = QuietHours(0, 0)
+
+
+@pytest.fixture
+async def here(pool: Pool, database_url: str, redis_url: str) -> AsyncIterator[Installation]:
+    async with install(settings_for(database_url, redis_url)) as installation:
+        yield installation
+
+
+async def run(here: Installation) -> int:
+    return await remind(here.resources.pool, ALWAYS)
+
+
+async def reminders(one: Family) -> tuple[int, int]:
+    return len(await one.messages(UNUSED)), len(await one.messages(EXPIRING))
+
+
+async def test_a_voucher_never_used_is_reminded_of_after_three_days_and_once(here: Installation) -> None:
+    one = await family(here)
+    await one.age(2.9)
+    assert await run(here) == 0
+    await one.age(0.2)
+    assert await run(here) == 1
+    assert await run(here) == 0
+    assert await reminders(one) == (1, 0)
+    [message] = await one.messages(UNUSED)
+    assert (message["priority"], message["state"], message["fields"]) == (8, "pending", {})
+
+
+async def test_a_reminder_tells_what_is_left_until_when_and_where_to_go(here: Installation) -> None:
+    one = await family(here)
+    await one.age(3.5)
+    await run(here)
+    [text] = await one.rendered(UNUSED)
+    assert "12 t" in text
+    assert (await here.code_of(str(one.voucher_id))) not in text
+
+
+async def test_reminders_made_at_once_by_many_are_one(here: Installation) -> None:
+    families = [await family(here) for _ in range(3)]
+    for one in families:
+        await one.age(4)
+    await asyncio.gather(*(run(here) for _ in range(8)))
+    assert [await reminders(one) for one in families] == [(1, 0)] * 3
+
+
+async def test_a_clock_put_back_reminds_nobody_twice(here: Installation) -> None:
+    one = await family(here)
+    await one.age(4)
+    await run(here)
+    await one.age(-2)
+    assert await run(here) == 0
+    await one.age(2)
+    assert await run(here) == 0
+    assert await reminders(one) == (1, 0)
+
+
+async def test_four_days_after_the_reminder_a_person_is_asked_once(here: Installation) -> None:
+    one = await family(here)
+    await one.age(3.5)
+    await run(here)
+    await one.age(3.5)
+    assert await run(here) == 0
+    assert await one.attention() == []
+    await one.age(0.6)
+    assert await run(here) == 1
+    assert await run(here) == 0
+    assert [item["reason"] for item in await one.attention()] == ["never_used"]
+    # A caseworker has called: it does not come back.
+    await one.change("UPDATE attention SET resolved_at = now(), resolved_by = 'x' WHERE subject_id = $1")
+    assert await run(here) == 0
+
+
+async def test_a_voucher_used_after_its_reminder_needs_nobody(here: Installation) -> None:
+    one = await family(here)
+    await one.age(3.5)
+    await run(here)
+    await one.debit(60, "v1")
+    await one.age(5)
+    assert await run(here) == 0
+    assert await one.attention() == []
+
+
+async def test_a_voucher_that_is_not_valid_yet_is_not_unused(here: Installation) -> None:
+    one = await family(here)
+    await one.change("UPDATE vouchers SET created_at = now() - interval '20 days' WHERE voucher_id = $1")
+    await one.change("UPDATE vouchers SET valid_from = helsinki_today() - 2 WHERE voucher_id = $1")
+    assert await run(here) == 0
+    await one.change("UPDATE vouchers SET valid_from = helsinki_today() - 3 WHERE voucher_id = $1")
+    assert await run(here) == 1
+
+
+async def test_vouchers_that_were_old_before_the_service_reminded_are_left_alone(here: Installation) -> None:
+    one = await family(here)
+    await one.age(40)
+    assert await run(here) == 0
+
+
+async def test_value_left_two_weeks_before_the_end_is_reminded_of_once(here: Installation) -> None:
+    one = await family(here)
+    await one.debit(60, "v1")
+    await one.age(30)
+    await one.ends_in(15)
+    assert await run(here) == 0
+    await one.ends_in(14)
+    assert await run(here) == 1
+    await one.ends_in(3)
+    assert await run(here) == 0
+    assert await reminders(one) == (0, 1)
+    [text] = await one.rendered(EXPIRING)
+    assert "11 t" in text
+
+
+async def test_a_voucher_without_value_or_at_its_end_is_not_reminded_of(here: Installation) -> None:
+    spent, ended = await family(here), await family(here)
+    for one in (spent, ended):
+        await one.debit(60, str(one.voucher_id))
+        await one.age(30)
+    await spent.ends_in(10)
+    await spent.change("UPDATE vouchers SET debited = granted, available = 0 WHERE voucher_id = $1")
+    await ended.ends_in(-1)
+    assert await run(here) == 0
+
+
+async def test_a_short_voucher_is_not_reminded_of_on_the_day_it_is_made(here: Installation) -> None:
+    one = await family(here)
+    await one.ends_in(10)
+    assert await run(here) == 0
+
+
+async def test_two_reminders_do_not_come_together(here: Installation) -> None:
+    one = await family(here)
+    await one.age(3.5)
+    await one.ends_in(10)
+    assert await run(here) == 1
+    assert await reminders(one) == (1, 0)
+    await one.change("UPDATE messages SET created_at = created_at - interval '3 days' WHERE subject_id = $1")
+    assert await run(here) == 1
+    assert await reminders(one) == (1, 1)
+
+
+@pytest.mark.parametrize("state", ["suspended", "expired", "cancelled", "closed"])
+async def test_a_voucher_that_is_not_open_is_not_reminded_of(here: Installation, state: str) -> None:
+    one = await family(here)
+    await one.age(4)
+    await one.ends_in(10)
+    await one.change(
+        "UPDATE vouchers SET state = $2, cancelled_from = CASE WHEN $2 = 'cancelled' THEN helsinki_today() END"
+        " WHERE voucher_id = $1",
+        state,
+    )
+    assert await run(here) == 0
+
+
+@pytest.mark.parametrize("state", ["suspended", "closed"])
+async def test_a_reminder_is_withdrawn_when_its_voucher_is_not_open_any_more(here: Installation, state: str) -> None:
+    one = await family(here)
+    await one.age(4)
+    await run(here)
+    await one.change("UPDATE vouchers SET state = $2 WHERE voucher_id = $1", state)
+    assert await one.rendered(UNUSED) == []
+    [message] = await one.messages(UNUSED)
+    assert (message["state"], message["reason"]) == ("suppressed", "obsolete")
+
+
+async def test_a_reminder_of_a_voucher_used_in_the_meantime_is_withdrawn(here: Installation) -> None:
+    one = await family(here)
+    await one.age(4)
+    await run(here)
+    await one.debit(60, "v1")
+    assert await one.rendered(UNUSED) == []
+
+
+async def test_a_family_known_not_to_have_got_its_text_is_not_reminded_of_it(here: Installation) -> None:
+    one = await family(here)
+    await one.age(4)
+    await one.change(
+        "UPDATE messages SET state = 'escalated', reason = 'bad_contact', due_at = NULL WHERE subject_id = $1"
+    )
+    for tidy in here.resources.delivery.tidying:
+        await tidy()
+    assert [item["reason"] for item in await one.attention()] == ["bad_contact"]
+    assert await run(here) == 0
