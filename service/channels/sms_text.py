@@ -7,6 +7,7 @@ ever becomes `?`.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,6 +35,14 @@ class SmsMeasure:
     encoding: Encoding
     parts: int
     units: int
+
+
+def can_receive(sender: str) -> bool:
+    """Whether a family can answer a text from this sender: a number can be answered, a name is one-way.
+
+    A messaging service (MG…) may hold either; what cannot be answered for sure is not offered.
+    """
+    return re.fullmatch(r"\+?[0-9]{3,15}", sender) is not None
 
 
 def prepare(text: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.channels.sms_text import GSM_BASIC, GSM_EXTENSION, Encoding, SmsMeasure, measure, prepare
+from service.channels.sms_text import GSM_BASIC, GSM_EXTENSION, Encoding, SmsMeasure, can_receive, measure, prepare
 
 # TS 23.038 as its two printed tables, code by code: written apart from the module's sets on purpose.
 _ROWS = (
@@ -154,3 +154,11 @@ def test_decomposed_finnish_stays_in_the_seven_bit_alphabet() -> None:
     decomposed = unicodedata.normalize("NFD", "Näytä tämä åländsk öga")
     assert measure(decomposed).encoding is Encoding.UCS_2
     assert measure(prepare(decomposed)) == SmsMeasure(Encoding.GSM_7, 1, 22)
+
+
+@pytest.mark.parametrize(
+    ("sender", "receives"),
+    [("+358457300100", True), ("16120", True), ("Kuusiranta", False), ("MG" + "0" * 32, False), ("", False)],
+)
+def test_only_a_number_can_be_answered_for_sure(sender: str, receives: bool) -> None:
+    assert can_receive(sender) is receives

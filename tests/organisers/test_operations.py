@@ -20,6 +20,7 @@ from service.organisers.model import (
     OrganiserUnknown,
     ProgrammeDiffers,
     ProgrammeUnknown,
+    Receipts,
     RegionDiffers,
     RegionUnknown,
     SlugMalformed,
@@ -28,7 +29,7 @@ from service.organisers.model import (
     check_organiser,
     check_programme,
 )
-from tests.organisers.samples import HOME_HELP, LAKESHORE, add_lakeshore
+from tests.organisers.samples import HOME_HELP, LAKESHORE, add_home_help, add_lakeshore
 
 
 async def test_a_region_added_again_is_the_same_region(db: Connection) -> None:
@@ -77,6 +78,52 @@ async def test_a_programme_added_again_is_the_same_programme(db: Connection) -> 
     assert await operations.list_programmes(db, organiser_slug=organiser.slug) == [first]
     with pytest.raises(ProgrammeDiffers):
         await operations.add_programme(db, **{**arguments, "step": 30})
+
+
+async def test_only_what_families_are_told_of_a_programme_changes(db: Connection) -> None:
+    organiser = await add_lakeshore(db)
+    first = await add_home_help(db, organiser)
+    assert (first.neutral_texts, first.receipts) == (False, Receipts.EACH)
+    changed = await operations.change_programme(
+        db,
+        organiser_slug=organiser.slug,
+        programme=first.programme,
+        names={"ru": "Помощь на дому", "sv": "Hemhja\u0308lp"},
+        neutral_texts=True,
+        receipts=Receipts.DAILY,
+    )
+    names = {**first.names, "ru": "Помощь на дому", "sv": "Hemhjälp"}
+    assert changed == replace(first, names=names, neutral_texts=True, receipts=Receipts.DAILY)
+    assert await operations.find_programme(db, organiser.organiser_id, first.programme) == changed
+    same = await operations.change_programme(db, organiser_slug=organiser.slug, programme=first.programme)
+    assert same == changed
+    with pytest.raises(TextUnfit):
+        await operations.change_programme(
+            db, organiser_slug=organiser.slug, programme=first.programme, names={"fi": "Помощь"}
+        )
+    with pytest.raises(ProgrammeUnknown):
+        await operations.change_programme(db, organiser_slug=organiser.slug, programme="nothing")
+
+
+async def test_a_programme_added_with_other_texts_is_another(db: Connection) -> None:
+    organiser = await add_lakeshore(db)
+    await add_home_help(db, organiser)
+    with pytest.raises(ProgrammeDiffers):
+        await operations.add_programme(
+            db,
+            organiser_slug=organiser.slug,
+            programme=HOME_HELP.programme,
+            names=HOME_HELP.names,
+            unit=HOME_HELP.unit,
+            step=HOME_HELP.step,
+            unit_value_cents=HOME_HELP.unit_value_cents,
+            receipts=Receipts.OFF,
+        )
+
+
+def test_a_name_may_be_in_any_language_served_and_its_letters() -> None:
+    check_programme(replace(HOME_HELP, names={**HOME_HELP.names, "ar": "مساعدة منزلية", "et": "Koduõendus"}))
+    check_organiser(replace(LAKESHORE, default_language="se"))
 
 
 async def test_decomposed_letters_are_kept_composed(db: Connection) -> None:
