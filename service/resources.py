@@ -26,6 +26,7 @@ from service.channels.gateways.twilio import TwilioGateway
 from service.channels.operations import Delivery, ReceiptGroup, receipt_group
 from service.channels.operations.quiet import hold_quiet
 from service.channels.rendering import Templates, qr_png
+from service.channels.sms_text import can_receive
 from service.crypto import Keys
 from service.db import Connection, Pool, open_pool
 from service.debits import receipts as family_receipts
@@ -85,7 +86,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             delivery=Delivery(
                 pool=pool,
                 keys=keys,
-                templates=Templates(),
+                templates=Templates(can_receive=can_receive(settings.twilio_sender)),
                 gateways=await _open_gateways(settings, stack),
                 settings=settings,
                 secret_fields={
