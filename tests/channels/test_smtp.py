@@ -341,3 +341,32 @@ async def test_wrong_credentials_pause_the_gateway() -> None:
         assert await gateway.send(outgoing()) == Refused("535 5.7.8", Action.PAUSE_GATEWAY, "connecting")
         server.replies["AUTH"] = "235 2.7.0 welcome"
         assert isinstance(await gateway.send(outgoing()), Accepted)
+
+
+async def test_a_server_that_can_is_told_what_to_report_and_to_leave_the_body_out() -> None:
+    async with (
+        smtp_server() as server,
+        smtp_gateway(server.port, bounce_address=lambda attempt: f"b+{attempt}@county.example") as gateway,
+    ):
+        server.features.append("DSN")
+        assert isinstance(await gateway.send(outgoing()), Accepted)
+        sender, recipient, _ = server.mails[0]
+        assert sender == "MAIL FROM:<b+abc@county.example> RET=HDRS ENVID=abc"
+        assert recipient == f"RCPT TO:<{RECIPIENT}> NOTIFY=FAILURE,DELAY"
+
+
+@pytest.mark.parametrize("features", [[], ["DSN"]])
+async def test_where_nobody_reads_bounces_or_the_server_cannot_nothing_is_asked(features: list[str]) -> None:
+    verp = None if features else (lambda attempt: f"b+{attempt}@county.example")
+    async with smtp_server() as server, smtp_gateway(server.port, bounce_address=verp) as gateway:
+        server.features += features
+        assert isinstance(await gateway.send(outgoing()), Accepted)
+        assert "RET=" not in server.mails[0][0]
+        assert "NOTIFY" not in server.mails[0][1]
+
+
+async def test_a_server_from_before_ehlo_gets_its_mail_too() -> None:
+    async with smtp_server() as server, smtp_gateway(server.port) as gateway:
+        server.replies["EHLO"] = "502 5.5.1 what?"
+        assert isinstance(await gateway.send(outgoing()), Accepted)
+        assert server.commands[:2] == ["EHLO", "HELO"]

@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from aiosmtplib import SMTP, SMTPException
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError
 
 CONNECT_TIMEOUT_S = 5
 IDLE_S = 15  # below any server's own limit, so that a connection seldom turns out dead when it is needed
 _GOODBYE_S = 1
+_REFUSED_FOR_GOOD = 500
 
 Security = Literal["starttls", "tls", "none"]
 
@@ -102,6 +103,8 @@ class SmtpPool:
         )
         try:
             await client.connect(timeout=min(CONNECT_TIMEOUT_S, server.timeout_s))
+            if client.is_ehlo_or_helo_needed:
+                await _say_hello(client)
         except BaseException:
             client.close()
             raise
@@ -134,6 +137,16 @@ class SmtpPool:
             goodbye = asyncio.get_running_loop().create_task(_say_goodbye(client))
             self._goodbyes.add(goodbye)
             goodbye.add_done_callback(self._goodbyes.discard)
+
+
+async def _say_hello(client: SMTP) -> None:
+    """Ask what the server can; aiosmtplib would wait with it until MAIL, which must know already."""
+    try:
+        await client.ehlo()
+    except SMTPHeloError as error:
+        if error.code < _REFUSED_FOR_GOOD:
+            raise
+        await client.helo()
 
 
 async def _say_goodbye(client: SMTP) -> None:
