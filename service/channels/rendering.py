@@ -38,6 +38,8 @@ _QR_MODULE_PIXELS = 6
 _QR_BORDER_MODULES = 4  # ISO/IEC 18004 asks for a quiet zone of four
 _LEFT_TO_RIGHT_MARK = "\u200e"
 _NO_BREAK_SPACE = "\u00a0"
+# Where a number begins that has a plus or minus before it or a dash within: those do not belong to numbers (class ES).
+_SIGNED_OR_DASHED = re.compile(r"(?<!\S)(?=[+-]\d|\d[\d\u00a0]*-\d)")
 
 
 class TemplateFault(Exception):
@@ -137,7 +139,7 @@ def in_reading_order(fields: Mapping[str, str], language: str) -> Mapping[str, s
 
     There, digits parted by spaces change places: 4827 0315 would be shown as 0315 4827 (Unicode UAX #9, N1). A
     no-break space between digits belongs to the number (class CS, W4), costs no more than the space, and is taken
-    back by whoever types or pastes the code. Only a leading plus needs a mark of its own.
+    back by whoever types or pastes the code. Only one with a plus, minus or dash needs a mark before it.
     """
     if language not in SERVED or SERVED[language].direction == "ltr":
         return fields
@@ -227,4 +229,4 @@ def _split_mail(name: str, whole: str) -> tuple[str, str]:
 
 def _keep_number_order(value: str) -> str:
     value = re.sub(r"(?<=\d) (?=\d)", _NO_BREAK_SPACE, value)
-    return re.sub(r"(?<!\S)\+(?=\d)", _LEFT_TO_RIGHT_MARK + "+", value)
+    return _SIGNED_OR_DASHED.sub(_LEFT_TO_RIGHT_MARK, value)

@@ -19,7 +19,7 @@ from service.channels.kinds import (
 )
 from service.channels.languages import MESSAGE_LANGUAGES, SERVED, reply_word
 from service.channels.previews import longest_values, typical_values
-from service.channels.rendering import FOLDER, PLAIN_MAIL, Templates, fits
+from service.channels.rendering import FOLDER, PLAIN_MAIL, Templates, fits, in_reading_order, shorten
 from service.channels.sms_text import Encoding, measure
 
 RECEIVING, ONE_WAY = Templates(can_receive=True), Templates(can_receive=False)
@@ -175,6 +175,36 @@ def test_numbers_keep_their_order_in_right_to_left_plain_text(kind: str, languag
         assert not re.search(r"[٠-٩۰-۹]", text), "digits as on the provider's keypad"
         if kind == "voucher":
             assert "4827\u00a00315\u00a09268" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("4827 0315 9268", "4827\u00a00315\u00a09268"),
+        ("+358 14 555", "\u200e+358\u00a014\u00a0555"),
+        ("014-555 0101", "\u200e014-555\u00a00101"),
+        ("-2.50 يورو", "\u200e-2.50 يورو"),
+        ("31/3/2028", "31/3/2028"),
+        ("12 ساعة و30 دقيقة", "12 ساعة و30 دقيقة"),
+    ],
+)
+def test_only_what_would_change_places_is_marked(value: str, kept: str) -> None:
+    assert in_reading_order({"x": value}, "ar") == {"x": kept}
+    assert in_reading_order({"x": value}, "ru") == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Apu Oy", "Apu Oy"),
+        ("Perhepalvelut ja Kotiapu Käpylintu Oy", "Perhepalvelut ja Kotiapu."),
+        ("Perhepalvelut & Kotiapu Käpylintu", "Perhepalvelut & Kotiapu."),
+        ("Ä" * 31, "Ä" * 29 + "."),
+        ("Ä" * 30, "Ä" * 30),
+    ],
+)
+def test_a_long_name_is_cut_after_a_whole_word(name: str, shown: str) -> None:
+    assert shorten(name) == shown
 
 
 def test_reply_words_are_offered_only_where_families_can_answer() -> None:
