@@ -36,6 +36,10 @@ class BlindIndex:
         """The id of the key that writes."""
         return self._keys[0][0]
 
+    def knows(self, key_id: str) -> bool:
+        """Whether what was made under this key can still be recognised."""
+        return any(key_id == known for known, _ in self._keys)
+
     def current(self, purpose: str, text: str) -> bytes:
         """The 32-byte index under the newest key: what is written."""
         return self._digest(self._keys[0][1], purpose, text)

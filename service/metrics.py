@@ -32,6 +32,12 @@ accepted_to_delivered_s = Histogram(
     buckets=DELIVERY_S,
 )
 queue_age_s = Gauge("seteli_queue_age_seconds", "Age of the oldest message that is due and not sent")
+gateway_paused = Gauge("seteli_gateway_paused", "1 while a gateway is paused, for whatever reason", ["gateway"])
+gateway_pauses = Counter("seteli_gateway_pauses_total", "Pauses of a gateway, by who began them", ["gateway", "by"])
+unclassified = Counter("seteli_unclassified_total", "Failures with a code that no table knows", ["gateway"])
+budget_used = Gauge("seteli_budget_used_ratio", "Share of the day's budget of parts that is spent", ["gateway"])
+budget_alerts = Counter("seteli_budget_alerts_total", "Days on which 80 % of the budget was spent", ["gateway"])
+held_back = Counter("seteli_held_back_total", "Messages that a limit did not let through", ["gateway", "limit"])
 attempts = Counter("seteli_attempts_total", "Calls to gateways, by answer", ["gateway", "outcome", "code"])
 receipts = Counter("seteli_receipts_total", "Receipts, by what they did", ["gateway", "status", "effect"])
 stale_writes = Counter("seteli_stale_writes_total", "Answers that came under an old fence and changed nothing")

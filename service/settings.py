@@ -69,8 +69,14 @@ class Settings(BaseSettings):
     unknown_wait_s: float = Field(default=120, gt=0)
     lookup_interval_s: float = Field(default=30, gt=0)
     poll_interval_s: float = Field(default=1, gt=0)
-    concurrent_sends: int = Field(default=120, ge=1)
+    concurrent_sends: int = Field(default=120, ge=1)  # texts under way in one worker
+    concurrent_mails: int = Field(default=20, ge=1)  # a pool of their own: a mail server that hangs delays no text
     resends_per_day: int = Field(default=5, ge=1)
+    # Limits over all workers. 0: none.
+    sms_per_second: float = Field(default=0, ge=0)
+    mails_per_second: float = Field(default=0, ge=0)
+    sms_parts_per_day: int = Field(default=200_000, ge=0)  # the budget; reminders stop there, vouchers a fifth later
+    texts_per_number_per_day: int = Field(default=20, ge=1)
     # Whole hours of the clock in Helsinki between which families get no receipts and reminders; the two equal: none.
     quiet_from: int = Field(default=21, ge=0, le=23)
     quiet_to: int = Field(default=8, ge=0, le=23)

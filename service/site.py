@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import re
 import secrets
+from datetime import datetime
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jinja2
 import structlog
 from aiohttp import web
+from asyncpg import PostgresError
 from markupsafe import Markup, escape
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 
+from service import metrics
+from service.channels.operations import Pause, delivery_health, list_pauses, show_health
 from service.db import autocommit, schema_is_current
 from service.errors import SeteliError
+from service.logs import exception_fields
 from service.openapi import openapi_document
 from service.problems import FOLDER, catalogue
 from service.web import AnswerModel, Call, Reply, Route
@@ -23,6 +31,7 @@ from service.web import AnswerModel, Call, Reply, Route
 log = structlog.get_logger()
 
 VERSION = "0.1.0"
+HEALTH_TIMEOUT_S = 3.0  # a scrape does not wait for a database that is away
 ROUTES_KEY: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")
 PAGES = FOLDER.parent / "pages"
 # No script runs on these pages unless its nonce is added, and nothing is loaded from anywhere.
@@ -37,16 +46,35 @@ class Live(AnswerModel):
     status: Literal["live"] = "live"
 
 
+class PausedGateway(AnswerModel):
+    """A gateway that keeps its messages. Who exactly paused it is for the command line to tell: this page is public."""
+
+    name: str
+    reason: Annotated[str, Field(description="The gateway's error code, `budget`, or the words of whoever paused it")]
+    since: datetime
+    until: Annotated[datetime | None, Field(description="When one message is tried; none: when a person resumes it")]
+    by: Literal["service", "person"]
+    probing: Annotated[bool, Field(description="Its time is over, and one message is to show whether it works again")]
+
+    @classmethod
+    def of(cls, pause: Pause) -> PausedGateway:
+        return cls(
+            name=pause.gateway,
+            reason=pause.reason,
+            since=pause.since,
+            until=pause.until,
+            by="service" if pause.paused_by is None else "person",
+            probing=pause.is_probing,
+        )
+
+
 class Ready(AnswerModel):
     """`ready` says whether to send requests here; Redis only wakes workers, so its loss is told, not fatal."""
 
     status: Literal["ready", "not_ready"]
     database: Literal["up", "down", "schema_out_of_date"]
     redis: Literal["up", "down"]
-    paused_gateways: list[str]
-
-
-PAUSED = "SELECT gateway FROM gateway_pauses WHERE paused_until > now() ORDER BY gateway"
+    paused_gateways: list[PausedGateway]
 
 
 async def get_live(_call: Call) -> Reply:
@@ -57,12 +85,12 @@ async def get_live(_call: Call) -> Reply:
 async def get_ready(call: Call) -> Reply:
     """Whether this process can serve."""
     database: Literal["up", "down", "schema_out_of_date"] = "down"
-    paused: list[str] = []
+    paused: list[PausedGateway] = []
     try:
         async with autocommit(call.resources.pool) as conn:
             database = "up" if await schema_is_current(conn) else "schema_out_of_date"
             if database == "up":
-                paused = [row["gateway"] for row in await conn.fetch(PAUSED)]
+                paused = [PausedGateway.of(pause) for pause in await list_pauses(conn)]
     except SeteliError as error:
         log.warning("not_ready", error=error.code)
     body = Ready(
@@ -74,8 +102,17 @@ async def get_ready(call: Call) -> Reply:
     return Reply(status=200 if body.status == "ready" else 503, body=body)
 
 
-async def get_metrics(_call: Call) -> Reply:
-    """Prometheus text format."""
+async def get_metrics(call: Call) -> Reply:
+    """Prometheus text format.
+
+    What waits is told here, too: a worker cannot tell that no worker is left.
+    """
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT_S), autocommit(call.resources.pool) as conn:
+            show_health(await delivery_health(conn))
+    except (SeteliError, TimeoutError, PostgresError) as error:
+        metrics.queue_age_s.set(math.nan)  # not known; an old figure would calm whoever watches
+        log.warning("queue_age_unknown", **exception_fields(error))
     return Reply(body=generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

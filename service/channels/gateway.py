@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 ChannelName = Literal["sms", "email"]
@@ -146,6 +146,14 @@ class Gateway(Protocol):
     async def close(self) -> None:
         """Close what this gateway opened. Idempotent."""
         ...
+
+
+@runtime_checkable
+class RoutedGateway(Gateway, Protocol):
+    """A gateway some of whose set-up faults may concern one recipient or route, and leave all others alone."""
+
+    @property
+    def route_codes(self) -> frozenset[str]: ...
 
 
 class ReceiptState(StrEnum):

@@ -9,7 +9,7 @@ between the steps loses nothing: the row is due.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -77,6 +77,9 @@ class Reason(StrEnum):
     RESENT = "resent"  # the gateway surely does not have it: sent again under the same id
     GATEWAY_DOWN = "gateway_down"  # nothing could be handed over until the deadline
     GATEWAY_PAUSED = "gateway_paused"  # a fault in the gateway's set-up
+    NOT_ROUTABLE = "not_routable"  # the gateway carries others' messages, and refuses this one for its set-up
+    NUMBER_CAP = "number_cap"  # the number has had as many texts within a day as one may get
+    COUNTRY_NOT_SERVED = "country_not_served"  # no mobile number of a country on the allow-list
     CARRIER_TROUBLE = "carrier_trouble"
     UNREACHABLE = "unreachable"  # the phone was off or out of reach, each time
     BAD_CONTACT = "bad_contact"
@@ -103,7 +106,7 @@ _GIVEN_UP: Mapping[Action, Reason] = {
     Action.UNCLASSIFIED: Reason.UNCLASSIFIED,
 }
 
-DECIDED = frozenset((Reason.SILENT, Reason.SUPPRESSED_CONTACT))
+DECIDED = frozenset((Reason.SILENT, Reason.SUPPRESSED_CONTACT, Reason.GATEWAY_PAUSED, Reason.COUNTRY_NOT_SERVED))
 """What is no class of error: trying the same again is of no use."""
 
 DEADLINE_S: Mapping[ChannelName, int] = {"sms": 4 * 3600, "email": 24 * 3600}
@@ -118,6 +121,8 @@ HAS_RECEIPTS: Mapping[ChannelName, bool] = {"sms": True, "email": False}
 MOST_LOOK_UPS = 2
 PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
 PAUSED_RETRY_S = 60.0  # behind the messages that wait, so that another one probes the gateway
+MOST_PAUSES = 2
+"""Pauses that one message may cause when it can be the message: one bad recipient must not keep all others waiting."""
 _POLLS_S = (120.0, 600.0, 3600.0)  # after acceptance; then hourly
 
 
@@ -154,6 +159,7 @@ class Move:
     counts_as_try: bool = False
     uses_other_channel: bool = False
     pauses_gateway: bool = False
+    ends_probe: bool = False  # it said nothing about the gateway: another message is to show how that is
 
 
 def after_answer(answer: Answer, *, channel: ChannelName, unknown_wait_s: float) -> Move:
@@ -187,6 +193,9 @@ class Failure:
     tries: int
     has_other_channel: bool
     left_s: float  # until the deadline
+    pauses_caused: int = 0
+    may_be_route: bool = False  # the error may concern this recipient or route only, and not the whole gateway
+    others_pass: bool = False  # another message got through since this one was last refused for the set-up
 
 
 def after_failure(failure: Failure, *, retry_in_s: float | None) -> Move:
@@ -195,15 +204,25 @@ def after_failure(failure: Failure, *, retry_in_s: float | None) -> Move:
         return _give_up(failure, Reason(failure.reason))
     action = action_of(failure.reason)
     if action is Action.PAUSE_GATEWAY:
-        if failure.left_s > PAUSED_RETRY_S:
-            reason = Reason.GATEWAY_PAUSED
-            return Move(MessageState.PENDING, due_in_s=PAUSED_RETRY_S, reason=reason, pauses_gateway=True)
-        return _give_up(failure, Reason.GATEWAY_PAUSED, pauses_gateway=True)
+        return _after_set_up_fault(failure)
     if action is Action.TEMPLATE_FAULT:  # the other channel's text comes from the same hands: a person looks
         return Move(MessageState.ESCALATED, reason=Reason.TEMPLATE_FAULT)
+    if action is Action.UNCLASSIFIED:  # nobody knows yet what it means: parked until a person does
+        return Move(MessageState.ESCALATED, reason=Reason.UNCLASSIFIED)
     if retry_in_s is not None and retry_in_s < failure.left_s:
         return Move(MessageState.PENDING, due_in_s=retry_in_s, reason=action.value, counts_as_try=True)
     return _give_up(failure, _GIVEN_UP[action])
+
+
+def _after_set_up_fault(failure: Failure) -> Move:
+    """The gateway is paused and keeps the message, unless the fault turns out to be this message's alone."""
+    is_suspect = failure.pauses_caused >= MOST_PAUSES
+    if (failure.may_be_route and (failure.others_pass or is_suspect)) or (failure.others_pass and is_suspect):
+        return replace(_give_up(failure, Reason.NOT_ROUTABLE), ends_probe=True)
+    if failure.left_s > PAUSED_RETRY_S:
+        reason = Reason.GATEWAY_PAUSED
+        return Move(MessageState.PENDING, due_in_s=PAUSED_RETRY_S, reason=reason, pauses_gateway=True)
+    return replace(_give_up(failure, Reason.GATEWAY_PAUSED), pauses_gateway=True)
 
 
 def action_of(reason: str) -> Action:
@@ -211,10 +230,10 @@ def action_of(reason: str) -> Action:
     return Action(reason) if reason in _GIVEN_UP else Action.UNCLASSIFIED
 
 
-def _give_up(failure: Failure, reason: Reason, *, pauses_gateway: bool = False) -> Move:
+def _give_up(failure: Failure, reason: Reason) -> Move:
     if failure.has_other_channel:
-        return Move(failure.state, reason=reason, uses_other_channel=True, pauses_gateway=pauses_gateway)
-    return Move(MessageState.ESCALATED, reason=reason, pauses_gateway=pauses_gateway)
+        return Move(failure.state, reason=reason, uses_other_channel=True)
+    return Move(MessageState.ESCALATED, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

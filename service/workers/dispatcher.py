@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ from service.channels import operations
 from service.channels.gateway import Accepted, Action, Answer, ChannelName, EmailContent, Outgoing, Refused, Unknown
 from service.channels.model import MessageState
 from service.channels.operations import BATCH, Answered, Delivery, Sending, Silent
+from service.db import autocommit
 from service.errors import Unavailable
 from service.grouping import Grouper
 from service.logs import exception_fields
@@ -28,6 +30,7 @@ from service.workers.retry import retry_in_s
 
 log = structlog.get_logger()
 
+RATE_BREATH_S = 0.05
 BREATH_S = 0.01  # between full claims: long enough that some slots are free again, and claims are batches
 CLAIM_MAX = 100  # rendering a batch holds its locks and the event loop
 LOOK_UPS_AT_ONCE = 20
@@ -61,6 +64,24 @@ class BackOff:
         return wait_s * (0.5 + self._chance() / 2)
 
 
+class _Lane:
+    """One channel's slots: a gateway that hangs holds up nobody but itself."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.sends: set[asyncio.Task[None]] = set()
+        self.due = asyncio.Event()
+        self.slot_free = asyncio.Event()
+
+
+def _slots(delivery: Delivery, channel: ChannelName) -> int:
+    return delivery.settings.concurrent_sends if channel == "sms" else delivery.settings.concurrent_mails
+
+
+def _per_second(delivery: Delivery, channel: ChannelName) -> float:
+    return delivery.settings.sms_per_second if channel == "sms" else delivery.settings.mails_per_second
+
+
 class Dispatcher:
     """Delivers until told to stop. One in a process; any number of processes."""
 
@@ -68,10 +89,8 @@ class Dispatcher:
         self._delivery = delivery
         self._settings = delivery.settings
         self._chance = chance or Random().random  # noqa: S311 - jitter
-        self._due = asyncio.Event()
+        self._lanes = {channel: _Lane(_slots(delivery, channel)) for channel in delivery.gateways}
         self._upkeep_due = asyncio.Event()
-        self._slot_free = asyncio.Event()
-        self._sends: set[asyncio.Task[None]] = set()
         self._look_ups: set[asyncio.Task[None]] = set()
         self._answers: Grouper[Answered, bool] = Grouper(
             self._write_answers, max_items=ANSWER_GROUP_MAX, max_in_flight=ANSWER_GROUPS_IN_FLIGHT
@@ -83,11 +102,12 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._sends)
+        return sum(len(lane.sends) for lane in self._lanes.values())
 
     def wake(self) -> None:
         """There may be something to send. Cheap, and safe to call at any time."""
-        self._due.set()
+        for lane in self._lanes.values():
+            lane.due.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; then finish what is in flight, for at most the gateway's time-out and 8 s.
@@ -96,23 +116,28 @@ class Dispatcher:
         """
         self._repair_at = asyncio.get_running_loop().time() + REPAIR_S
         loops = [
-            asyncio.create_task(self._loop("claim", self._claim, self._due, stop)),
+            *(
+                asyncio.create_task(self._loop("claim", partial(self._claim, channel, lane), lane.due, stop))
+                for channel, lane in self._lanes.items()
+            ),
             asyncio.create_task(self._loop("upkeep", self._keep_up, self._upkeep_due, stop)),
             asyncio.create_task(self._loop("families", self._tell_families, self._families_due, stop)),
         ]
         try:
             await stop.wait()
-            self._due.set()
+            self.wake()
             self._upkeep_due.set()
             self._families_due.set()
-            self._slot_free.set()
+            for lane in self._lanes.values():
+                lane.slot_free.set()
             await asyncio.wait(loops, timeout=STOP_S)
-            tasks = self._sends | self._look_ups
+            tasks = self._look_ups.union(*(lane.sends for lane in self._lanes.values()))
             if tasks:
                 log.info("worker_finishing", in_flight=len(tasks))
                 await asyncio.wait(tasks, timeout=self._settings.gateway_timeout_s + STOP_S)
         finally:
-            remaining = [task for task in (*loops, *self._sends, *self._look_ups) if not task.done()]
+            sends = (task for lane in self._lanes.values() for task in lane.sends)
+            remaining = [task for task in (*loops, *sends, *self._look_ups) if not task.done()]
             for task in remaining:
                 task.cancel()
             await asyncio.gather(*remaining, return_exceptions=True)
@@ -138,17 +163,21 @@ class Dispatcher:
             else:
                 await _wait(called, self._settings.poll_interval_s)
 
-    async def _claim(self) -> bool:
-        """Fill the free slots; True when there may be more to claim."""
-        free = self._settings.concurrent_sends - len(self._sends)
+    async def _claim(self, channel: ChannelName, lane: _Lane) -> bool:
+        """Fill a channel's free slots; True when there may be more to claim."""
+        free = lane.slots - len(lane.sends)
         if free <= 0:
-            self._slot_free.clear()
-            await _wait(self._slot_free, self._settings.poll_interval_s)
+            lane.slot_free.clear()
+            await _wait(lane.slot_free, self._settings.poll_interval_s)
             return True
         limit = min(free, CLAIM_MAX)
         latest_start = self._latest_start()
-        claimed = await operations.claim_due(self._delivery, limit=limit)
+        claimed = await operations.claim_due(self._delivery, limit=limit, channel=channel)
         self._start(claimed, latest_start)
+        if 0 < len(claimed) < limit and (per_second := _per_second(self._delivery, channel)):
+            # Its rate let no more through: in a moment there is room for the next.
+            await asyncio.sleep(min(max(1 / per_second, RATE_BREATH_S), self._settings.poll_interval_s))
+            return True
         return len(claimed) == limit
 
     def _latest_start(self) -> float:
@@ -162,15 +191,19 @@ class Dispatcher:
 
     def _start(self, claimed: list[Sending], latest_start: float) -> None:
         for sending in claimed:
-            self._spawn(self._sends, self._send(sending, latest_start))
+            lane = self._lanes[sending.channel]
+            self._spawn(lane.sends, self._send(sending, latest_start), freed=lane.slot_free)
 
-    def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None], *, freed: asyncio.Event | None = None
+    ) -> None:
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)
 
         def landed(done: asyncio.Task[None]) -> None:
             tasks.discard(done)
-            self._slot_free.set()
+            if freed is not None:
+                freed.set()
             if not done.cancelled() and (error := done.exception()) is not None:
                 # A fault of ours: the lease runs out, and the attempt ends as unknown.
                 log.error("send_crashed", **exception_fields(error))
@@ -261,7 +294,7 @@ class Dispatcher:
     async def _decide_failures(self) -> bool:
         decided, is_due_now = await operations.decide_failures(self._delivery, self._retry_in)
         if is_due_now:
-            self._due.set()
+            self.wake()
         return decided >= BATCH
 
     def _retry_in(self, channel: ChannelName, action: Action, tries: int) -> float | None:
@@ -287,14 +320,15 @@ class Dispatcher:
     async def _look_up(self, silent: Silent) -> None:
         state = await operations.look_up(self._delivery, silent)
         if state is MessageState.PENDING:
-            self._due.set()
+            self.wake()
         self._upkeep_due.set()
 
     async def _rare_steps(self) -> bool:
         now = asyncio.get_running_loop().time()
         if now >= self._rare_at:
             self._rare_at = now + RARE_STEPS_S
-            metrics.queue_age_s.set(await operations.queue_age_s(self._delivery))
+            async with autocommit(self._delivery.pool) as conn:
+                operations.show_health(await operations.delivery_health(conn), self._delivery.gateway_names.values())
             await operations.fail_held(self._delivery)
         if now >= self._repair_at:  # Redis is gone, and with it the clock that calls `repair`
             await self.repair()
@@ -306,7 +340,7 @@ class Dispatcher:
         for repair in self._delivery.repairs:
             if found := await repair():
                 log.error("message_was_missing", count=found)
-                self._due.set()
+                self.wake()
         for tidy in self._delivery.tidying:
             await tidy()
 
@@ -322,7 +356,7 @@ class Dispatcher:
         done = sum([await round_() for round_ in self._delivery.rounds])
         if done:
             log.info("families_told", count=done)
-            self._due.set()
+            self.wake()
             return True
         self._families_at = now + 1.5 * FAMILIES_S  # when Redis is gone, and with it the clock that calls us
         return False

@@ -134,6 +134,12 @@ class Times:
     lookup_interval_s: float = 30.0
     poll_interval_s: float = 0.05
     concurrent_sends: int = 120
+    concurrent_mails: int = 20
+    sms_per_second: float = 0
+    mails_per_second: float = 0
+    sms_parts_per_day: int = 0
+    texts_per_number_per_day: int = 1000
+    sms_countries: tuple[str, ...] = ("FI",)
 
 
 class Secrets:

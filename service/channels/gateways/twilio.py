@@ -73,6 +73,9 @@ ERROR_ACTIONS: Mapping[int, Action] = {
     }.items()
     for code in codes
 }
+# Of those that pause: a country that is not switched on, a sender that one country or carrier does not take. They may
+# also mean everything, so they pause once, and then another message shows which it is.
+ROUTE_CODES = frozenset({"21212", "21408", "21612", "30018", "30024"})
 _NEVER_SENT = frozenset(code for code, action in ERROR_ACTIONS.items() if action is Action.RETRY)
 
 # An answer without Twilio's JSON comes from something in front of it. These say that nothing was processed.
@@ -104,6 +107,7 @@ class TwilioGateway:
 
     name = NAME
     channel: ChannelName = "sms"
+    route_codes = ROUTE_CODES
 
     def __init__(
         self,

@@ -24,10 +24,12 @@ from service.channels.gateway import (
     SmsContent,
     attempt_address,
 )
+from service.channels.limits import is_served
 from service.channels.model import MessageState, Reason, after_answer
-from service.channels.operations import suppressions
+from service.channels.operations import limits, suppressions
 from service.channels.operations.delivery import Delivery
 from service.channels.operations.outbox import contact_context
+from service.channels.queries import pauses as pause_queries
 from service.channels.queries import sending as queries
 from service.channels.queries.sending import AnswerRow, NewAttempt
 from service.channels.rendering import TemplateFault
@@ -58,19 +60,32 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class _Unsendable:
-    state: Literal[MessageState.SUPPRESSED, MessageState.ESCALATED]
+    state: Literal[MessageState.SUPPRESSED, MessageState.ESCALATED, MessageState.FAILED]
     reason: Reason
 
 
-async def claim_due(delivery: Delivery, *, limit: int) -> list[Sending]:
+async def claim_due(delivery: Delivery, *, limit: int, channel: ChannelName | None = None) -> list[Sending]:
     """Take up to `limit` due messages: next fence, lease and attempt row are committed when this returns.
 
-    A message that cannot be rendered is set aside (suppressed or escalated) in the same transaction. If this raises,
-    either nothing was taken, or the leases run out and the attempts end as unknown.
+    Of one channel or of all, the most urgent first, as far as their gateways' rates and budgets go. A message that
+    cannot be rendered, or must not be sent, is set aside in the same transaction. If this raises, either nothing was
+    taken of the channel, or the leases run out and the attempts end as unknown.
     """
-    async with transaction(delivery.pool) as conn:
-        rows = await queries.select_due(conn, gateways=delivery.gateway_names, limit=limit)
-        return await _start(conn, delivery, rows) if rows else []
+    claimed: list[Sending] = []
+    for each in delivery.gateways if channel is None else (channel,):
+        if len(claimed) == limit:
+            break
+        async with transaction(delivery.pool) as conn:
+            rows = await queries.select_due(
+                conn,
+                channel=each,
+                gateway=delivery.gateways[each].name,
+                priority_below=await limits.priority_below(conn, delivery, each),
+                limit=limit - len(claimed),
+            )
+            rows = await limits.within_rate(conn, delivery, each, rows)
+            claimed += await _start(conn, delivery, rows) if rows else []
+    return claimed
 
 
 async def claim_probes(delivery: Delivery) -> list[Sending]:
@@ -78,20 +93,29 @@ async def claim_probes(delivery: Delivery) -> list[Sending]:
     probes: list[Sending] = []
     for channel, name in delivery.gateway_names.items():
         async with transaction(delivery.pool) as conn:
-            rows = await queries.select_probe(conn, channel=channel, gateway=name)
-            if rows and await queries.extend_pause(conn, gateway=name, for_s=delivery.settings.lease_s):
+            rows = await _select_probe(conn, channel=channel, gateway=name)
+            if rows and await pause_queries.extend_pause(conn, gateway=name, for_s=delivery.settings.lease_s):
                 started = await _start(conn, delivery, rows)
                 probes += [replace(sending, is_probe=True) for sending in started]
     return probes
 
 
+async def _select_probe(conn: Connection, *, channel: str, gateway: str) -> Sequence[Record]:
+    """Rather a message that was not refused before: if that gets through, it was the message and not the gateway."""
+    for is_blameless in (True, False):
+        if rows := await queries.select_probe(conn, channel=channel, gateway=gateway, is_blameless=is_blameless):
+            return rows
+    return []
+
+
 async def _start(conn: Connection, delivery: Delivery, rows: Sequence[Record]) -> list[Sending]:
     secrets = await _secrets(conn, delivery, rows)
+    capped = await limits.over_number_cap(conn, delivery, rows)
     started: list[Sending] = []
     attempts: list[NewAttempt] = []
     set_aside: list[tuple[UUID, UUID, str, str]] = []
     for row in rows:
-        prepared = _prepare(delivery, row, secrets)
+        prepared = _prepare(delivery, row, secrets) if row["message_id"] not in capped else _over_cap(delivery, row)
         if isinstance(prepared, _Unsendable):
             set_aside.append((row["organiser_id"], row["message_id"], prepared.state, prepared.reason))
         else:
@@ -103,6 +127,7 @@ async def _start(conn: Connection, delivery: Delivery, rows: Sequence[Record]) -
     started, attempts = await _leave_suppressed(conn, delivery, started, attempts)
     if attempts:
         await queries.start_attempts(conn, attempts=attempts, lease_s=delivery.settings.lease_s)
+        await limits.count_parts(conn, delivery, started[0].channel, sum(attempt.parts or 0 for attempt in attempts))
     return started
 
 
@@ -175,7 +200,17 @@ def _prepare(delivery: Delivery, row: Record, secrets: Secrets) -> tuple[Sending
         return _Unsendable(MessageState.ESCALATED, Reason.TEMPLATE_FAULT)
     except SealBroken:
         return _unreadable(row)
+    if channel == "sms" and not is_served(recipient, delivery.settings.sms_countries):
+        log.warning("country_not_served", message_id=row["message_id"], kind=row["kind"])
+        metrics.held_back.labels(delivery.gateways[channel].name, "country").inc()
+        return _Unsendable(MessageState.FAILED, Reason.COUNTRY_NOT_SERVED)
     return _attempt(delivery, row, content, recipient, fields)
+
+
+def _over_cap(delivery: Delivery, row: Record) -> _Unsendable:
+    log.warning("number_cap_reached", message_id=row["message_id"], kind=row["kind"])
+    metrics.held_back.labels(delivery.gateways[row["channel"]].name, "number").inc()
+    return _Unsendable(MessageState.ESCALATED, Reason.NUMBER_CAP)
 
 
 def _unreadable(row: Record) -> _Unsendable:
@@ -204,6 +239,7 @@ def _attempt(
         gateway=name,
         fence=row["fence"] + 1,
         body_digest=delivery.keys.index.current("body", content.text),
+        body_key=delivery.keys.index.key_id,
         parts=size.parts if size else None,
         encoding=size.encoding if size else None,
     )
@@ -238,7 +274,7 @@ async def record_answers(delivery: Delivery, answers: list[Answered]) -> list[bo
         for item in answers:
             if item.sending.is_probe and _works(item.answer):
                 sending = item.sending
-                if await queries.end_pause(
+                if await pause_queries.end_pause(
                     conn,
                     gateway=sending.gateway,
                     organiser_id=sending.organiser_id,

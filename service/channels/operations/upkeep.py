@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from service import metrics
 from service.attention import operations as attention
-from service.channels.gateway import Absent, Accepted, Action, ChannelName, LookUp, Unknown
+from service.channels.gateway import Absent, Accepted, Action, ChannelName, LookUp, RoutedGateway, Unknown
 from service.channels.model import (
     DEADLINE_S,
     DECIDED,
@@ -21,6 +21,7 @@ from service.channels.model import (
     Failure,
     MessageState,
     Move,
+    Reason,
     Silence,
     action_of,
     after_failure,
@@ -29,6 +30,7 @@ from service.channels.model import (
 from service.channels.operations.delivery import Delivery
 from service.channels.operations.outbox import contact_context
 from service.channels.operations.suppressions import Suppressed, suppress_all
+from service.channels.queries import pauses as pause_queries
 from service.channels.queries import upkeep as queries
 from service.channels.queries.upkeep import DecisionRow, LookUpRow
 from service.channels.suppressions import suppression_after
@@ -39,7 +41,10 @@ log = structlog.get_logger()
 
 BATCH = 200
 SHORTEST_PAUSE_S = 60.0
+SHORTEST_ROUTE_PAUSE_S = 10.0  # it may be one recipient: soon another message shows how the gateway is
 LONGEST_PAUSE_S = 900.0
+# Whoever runs the service has to look, besides whoever calls the family.
+_FOR_STAFF = (Reason.UNCLASSIFIED, Reason.TEMPLATE_FAULT, Reason.NOT_ROUTABLE)
 
 RetryIn = Callable[[ChannelName, Action, int], float | None]
 """From channel, class of error and tries so far to the seconds before the next try; None: no more."""
@@ -57,13 +62,7 @@ async def expire_leases(delivery: Delivery) -> int:
 async def fail_held(delivery: Delivery) -> int:
     """Messages that a paused gateway has held past their deadline go on to another way; returns how many."""
     async with autocommit(delivery.pool) as conn:
-        return len(await queries.fail_held(conn, gateways=delivery.gateway_names, limit=BATCH))
-
-
-async def queue_age_s(delivery: Delivery) -> float:
-    """How long the oldest due message has waited, in seconds by the database's clock."""
-    async with autocommit(delivery.pool) as conn:
-        return await queries.select_queue_age_s(conn)
+        return len(await pause_queries.fail_held(conn, gateways=delivery.gateway_names, limit=BATCH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,7 @@ class Silent:
     silence: Silence
     since: datetime
     taken: frozenset[str]  # what the gateway calls the texts of other messages about the same
+    is_recognisable: bool  # every digest was made with a key that we still have
     digests: tuple[bytes, ...] = field(repr=False)
     recipient_sealed: bytes = field(repr=False)
 
@@ -103,6 +103,7 @@ async def claim_silent(delivery: Delivery, *, limit: int) -> list[Silent]:
             ),
             since=row["since"],
             taken=frozenset(row["taken"] or ()),
+            is_recognisable=all(key is not None and delivery.keys.index.knows(key) for key in row["keys"]),
             digests=tuple(digest for digest in row["digests"] if digest is not None),
             recipient_sealed=row["recipient_sealed"],
         )
@@ -149,7 +150,11 @@ async def _ask(delivery: Delivery, silent: Silent) -> LookUp:
     def is_ours(text: str) -> bool:
         return any(index.matches(digest, "body", text) for digest in silent.digests)
 
-    return await gateway.look_up(recipient, since=silent.since, is_ours=is_ours, taken=silent.taken)
+    found = await gateway.look_up(recipient, since=silent.since, is_ours=is_ours, taken=silent.taken)
+    if isinstance(found, Absent) and not silent.is_recognisable:
+        # The text may be there, under a digest whose key was taken out of the ring since.
+        return Unknown("key_gone")
+    return found
 
 
 def _look_up_row(silent: Silent, found: LookUp, move: Move) -> LookUpRow:
@@ -177,7 +182,7 @@ async def decide_failures(delivery: Delivery, retry_in: RetryIn) -> tuple[int, b
     """
     async with transaction(delivery.pool) as conn:
         rows = await queries.select_failures(conn, limit=BATCH)
-        moves = [after_failure(_failure(row), retry_in_s=_retry_in(row, retry_in)) for row in rows]
+        moves = [after_failure(_failure(delivery, row), retry_in_s=_retry_in(row, retry_in)) for row in rows]
         if rows:
             await queries.decide_failures(
                 conn, decisions=[_decision(row, move) for row, move in zip(rows, moves, strict=True)]
@@ -192,8 +197,15 @@ async def decide_failures(delivery: Delivery, retry_in: RetryIn) -> tuple[int, b
                     fallback_id=uuid7(),
                     deadline_s=DEADLINE_S[row["other_channel"]],
                 )
-            if move.pauses_gateway and row["attempt_id"] is not None:
-                await _pause(conn, row)
+            if move.pauses_gateway:
+                await _pause(conn, row, may_be_route=_may_be_route(delivery, row))
+            if move.ends_probe:
+                await pause_queries.end_probe(
+                    conn,
+                    gateway=row["gateway"],
+                    organiser_id=row["organiser_id"],
+                    attempt_id=row["attempt_id"],
+                )
         await suppress_all(conn, delivery.keys, _suppressed(delivery, rows))
     for row, move in zip(rows, moves, strict=True):
         _log_decision(row, move)
@@ -219,7 +231,7 @@ def _escalated(rows: Sequence[Record], moves: Sequence[Move]) -> Iterator[tuple[
             yield row["organiser_id"], row["message_id"]
 
 
-def _failure(row: Record) -> Failure:
+def _failure(delivery: Delivery, row: Record) -> Failure:
     return Failure(
         state=MessageState(row["state"]),
         channel=row["channel"],
@@ -227,7 +239,15 @@ def _failure(row: Record) -> Failure:
         tries=row["tries"],
         has_other_channel=row["other_channel"] is not None,
         left_s=row["left_s"],
+        pauses_caused=row["pauses_caused"],
+        may_be_route=_may_be_route(delivery, row),
+        others_pass=row["others_pass"],
     )
+
+
+def _may_be_route(delivery: Delivery, row: Record) -> bool:
+    gateway = delivery.gateways.get(row["channel"])
+    return isinstance(gateway, RoutedGateway) and row["error_code"] in gateway.route_codes
 
 
 def _retry_in(row: Record, retry_in: RetryIn) -> float | None:
@@ -244,25 +264,29 @@ def _decision(row: Record, move: Move) -> DecisionRow:
         reason=move.reason,
         due_in_s=move.due_in_s,
         counts_as_try=move.counts_as_try,
+        is_blamed=move.pauses_gateway,
     )
 
 
-async def _pause(conn: Connection, row: Record) -> None:
-    pause_s = await queries.pause_gateway(
+async def _pause(conn: Connection, row: Record, *, may_be_route: bool) -> None:
+    pause_s = await pause_queries.pause_gateway(
         conn,
         gateway=row["gateway"],
         reason=row["error_code"] or Action.PAUSE_GATEWAY.value,
         organiser_id=row["organiser_id"],
         attempt_id=row["attempt_id"],
-        shortest_s=SHORTEST_PAUSE_S,
+        shortest_s=SHORTEST_ROUTE_PAUSE_S if may_be_route else SHORTEST_PAUSE_S,
         longest_s=LONGEST_PAUSE_S,
     )
     if pause_s is not None:
+        metrics.gateway_pauses.labels(row["gateway"], "gateway").inc()
         log.error("gateway_paused", gateway=row["gateway"], error_code=row["error_code"], pause_s=round(pause_s))
 
 
 def _log_decision(row: Record, move: Move) -> None:
-    note = log.error if row["reason"] in (Action.UNCLASSIFIED, Action.TEMPLATE_FAULT) else log.info
+    if move.reason == Reason.UNCLASSIFIED:
+        metrics.unclassified.labels(row["gateway"] or "none").inc()
+    note = log.error if move.reason in _FOR_STAFF else log.info
     note(
         "failure_decided",
         message_id=row["message_id"],

@@ -11,27 +11,27 @@ from asyncpg import Record
 from service.db import Connection
 
 SELECT_DUE = """
-SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, fence
+SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, recipient_index, fence
   FROM messages
- WHERE state = 'pending' AND due_at <= now()
-   AND channel = ANY(ARRAY(
-       SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
-        WHERE NOT EXISTS (SELECT FROM gateway_pauses p WHERE p.gateway = g.gateway)))
+ WHERE state = 'pending' AND channel = $1 AND due_at <= now() AND priority < $3
+   AND NOT EXISTS (SELECT FROM gateway_pauses WHERE gateway = $2)
  ORDER BY priority, due_at
- LIMIT $3
+ LIMIT $4
    FOR UPDATE SKIP LOCKED
 """
 
 
-async def select_due(conn: Connection, *, gateways: Mapping[str, str], limit: int) -> Sequence[Record]:
-    """Lock what is due. `gateways` maps channel to gateway; one with a pause, even a spent one, is left alone."""
-    return await conn.fetch(SELECT_DUE, list(gateways), list(gateways.values()), limit)
+async def select_due(
+    conn: Connection, *, channel: str, gateway: str, priority_below: int, limit: int
+) -> Sequence[Record]:
+    """Lock what is due on one channel, most urgent first; nothing while its gateway has a pause, even a spent one."""
+    return await conn.fetch(SELECT_DUE, channel, gateway, priority_below, limit)
 
 
 SELECT_PROBE = """
-SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, fence
+SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, recipient_index, fence
   FROM messages
- WHERE state = 'pending' AND due_at <= now() AND channel = $1
+ WHERE state = 'pending' AND due_at <= now() AND channel = $1 AND (pauses_caused = 0 OR NOT $3::boolean)
    AND EXISTS (SELECT FROM gateway_pauses WHERE gateway = $2 AND paused_until <= now())
  ORDER BY priority, due_at
  LIMIT 1
@@ -39,21 +39,9 @@ SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, rec
 """
 
 
-async def select_probe(conn: Connection, *, channel: str, gateway: str) -> Sequence[Record]:
-    """Lock one message to try a gateway with whose pause is over."""
-    return await conn.fetch(SELECT_PROBE, channel, gateway)
-
-
-EXTEND_PAUSE = """
-UPDATE gateway_pauses SET paused_until = now() + make_interval(secs => $2)
- WHERE gateway = $1 AND paused_until <= now()
-RETURNING gateway
-"""
-
-
-async def extend_pause(conn: Connection, *, gateway: str, for_s: float) -> bool:
-    """Reserve the probing of a gateway for this transaction's message; False when another worker was first."""
-    return await conn.fetchval(EXTEND_PAUSE, gateway, for_s) is not None
+async def select_probe(conn: Connection, *, channel: str, gateway: str, is_blameless: bool) -> Sequence[Record]:
+    """Lock one message to try a gateway with whose pause is over. `is_blameless`: none that was refused for one."""
+    return await conn.fetch(SELECT_PROBE, channel, gateway, is_blameless)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +53,7 @@ class NewAttempt:
     gateway: str
     fence: int  # the one that this attempt takes
     body_digest: bytes | None
+    body_key: str  # the id of the key that the digest was made with
     parts: int | None
     encoding: str | None
 
@@ -73,8 +62,8 @@ class NewAttempt:
 START_ATTEMPTS = """
 WITH attempt AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::bytea[],
-                         $8::smallint[], $9::text[])
-        AS a(organiser_id, message_id, attempt_id, token, gateway, fence, body_digest, parts, encoding)
+                         $8::smallint[], $9::text[], $11::text[])
+        AS a(organiser_id, message_id, attempt_id, token, gateway, fence, body_digest, parts, encoding, body_key)
 ), claimed AS (
     UPDATE messages m
        SET state = 'sending', reason = NULL, fence = m.fence + 1,
@@ -85,8 +74,9 @@ WITH attempt AS (
        AND m.fence = a.fence - 1 AND m.state = 'pending'
     RETURNING m.organiser_id, m.message_id
 )
-INSERT INTO attempts (organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, parts, encoding)
-SELECT organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, parts, encoding
+INSERT INTO attempts (organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, body_key, parts,
+                      encoding)
+SELECT organiser_id, attempt_id, message_id, token, gateway, fence, body_digest, body_key, parts, encoding
   FROM attempt JOIN claimed USING (organiser_id, message_id)
 """
 
@@ -107,18 +97,22 @@ async def start_attempts(conn: Connection, *, attempts: Sequence[NewAttempt], le
         [a.parts for a in attempts],
         [a.encoding for a in attempts],
         lease_s,
+        [a.body_key for a in attempts],
     )
 
 
 SET_ASIDE = """
-UPDATE messages m SET state = s.state, reason = s.reason, due_at = NULL
+UPDATE messages m SET state = s.state, reason = s.reason, due_at = CASE WHEN s.state = 'failed' THEN now() END
   FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS s(organiser_id, message_id, state, reason)
  WHERE m.organiser_id = s.organiser_id AND m.message_id = s.message_id AND m.state = 'pending'
 """
 
 
 async def set_aside(conn: Connection, *, messages: Sequence[tuple[UUID, UUID, str, str]]) -> None:
-    """End messages that cannot be sent: (organiser, message, state, reason). Locked by this transaction."""
+    """End messages that cannot be sent, or leave them to be decided (`failed`): (organiser, message, state, reason).
+
+    Locked by this transaction.
+    """
     await conn.execute(SET_ASIDE, *(list(column) for column in zip(*messages, strict=True)))
 
 
@@ -224,15 +218,3 @@ async def record_answers(conn: Connection, *, answers: Sequence[AnswerRow]) -> M
         [a.due_in_s for a in answers],
     )
     return {row["attempt_id"]: Recorded(row["moved"], row["is_stale"], row["waited_s"]) for row in rows}
-
-
-END_PAUSE = """
-DELETE FROM gateway_pauses WHERE gateway = $1
-   AND paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $2 AND attempt_id = $3)
-RETURNING gateway
-"""
-
-
-async def end_pause(conn: Connection, *, gateway: str, organiser_id: UUID, attempt_id: UUID) -> bool:
-    """Open a gateway again after the probe `attempt_id`; not if it was paused anew since."""
-    return await conn.fetchval(END_PAUSE, gateway, organiser_id, attempt_id) is not None

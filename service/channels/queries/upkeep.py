@@ -1,4 +1,4 @@
-"""What is due without anyone having called: leases that ran out, silence, failures to be decided, pauses."""
+"""What is due without anyone having called: leases that ran out, silence, failures to be decided."""
 
 from __future__ import annotations
 
@@ -53,14 +53,15 @@ WITH due AS (
               m.subject_id, coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
               extract(epoch FROM m.deadline_at - now())::float8 AS left_s
 )
-SELECT c.*, t.attempt_id, t.gateway, older.digests, older.since,
+SELECT c.*, t.attempt_id, t.gateway, older.digests, older.keys, older.since,
        (SELECT array_agg(a.reference)
           FROM messages o JOIN attempts a ON a.organiser_id = o.organiser_id AND a.message_id = o.message_id
          WHERE o.organiser_id = c.organiser_id AND o.subject_id = c.subject_id AND o.message_id <> c.message_id
            AND a.reference IS NOT NULL) AS taken
   FROM claimed c
   JOIN attempts t ON t.organiser_id = c.organiser_id AND t.message_id = c.message_id AND t.fence = c.fence,
-       LATERAL (SELECT array_agg(a.body_digest) AS digests, min(a.started_at) - interval '30 seconds' AS since
+       LATERAL (SELECT array_agg(a.body_digest) AS digests, array_agg(a.body_key) AS keys,
+                       min(a.started_at) - interval '30 seconds' AS since
                   FROM attempts a
                  WHERE a.organiser_id = c.organiser_id AND a.message_id = c.message_id
                    AND (a.fence = c.fence OR a.outcome = 'unknown')) AS older
@@ -150,7 +151,11 @@ async def record_look_up(conn: Connection, *, row: LookUpRow) -> bool:
 SELECT_FAILURES = """
 SELECT m.organiser_id, m.message_id, m.channel, m.state, m.reason, m.tries, m.other_channel, m.recipient_sealed,
        extract(epoch FROM m.deadline_at - now())::float8 AS left_s,
-       t.attempt_id, t.gateway, t.error_code
+       m.pauses_caused, t.attempt_id, t.gateway,
+       coalesce(t.error_code, (SELECT r.error_code FROM receipts r
+                                WHERE r.organiser_id = t.organiser_id AND r.attempt_id = t.attempt_id
+                                ORDER BY r.received_at DESC LIMIT 1)) AS error_code,
+       EXISTS (SELECT FROM gateway_probes p WHERE p.gateway = t.gateway AND p.passed_at > m.blamed_at) AS others_pass
   FROM messages m
   LEFT JOIN attempts t ON t.organiser_id = m.organiser_id AND t.message_id = m.message_id AND t.fence = m.fence
  WHERE m.state = ANY('{undelivered,failed}') AND m.due_at <= now()
@@ -173,14 +178,16 @@ class DecisionRow:
     reason: str | None
     due_in_s: float | None
     counts_as_try: bool
+    is_blamed: bool  # for a pause of its gateway
 
 
 DECIDE_FAILURES = """
 UPDATE messages m
    SET state = d.state, reason = d.reason, due_at = now() + make_interval(secs => d.due_in_s),
-       tries = m.tries + d.counts::int
-  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::boolean[])
-       AS d(organiser_id, message_id, state, reason, due_in_s, counts)
+       tries = m.tries + d.counts::int, pauses_caused = m.pauses_caused + d.is_blamed::int,
+       blamed_at = CASE WHEN d.is_blamed THEN clock_timestamp() ELSE m.blamed_at END
+  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::float8[], $6::boolean[], $7::boolean[])
+       AS d(organiser_id, message_id, state, reason, due_in_s, counts, is_blamed)
  WHERE m.organiser_id = d.organiser_id AND m.message_id = d.message_id
 """
 
@@ -195,6 +202,7 @@ async def decide_failures(conn: Connection, *, decisions: Sequence[DecisionRow])
         [d.reason for d in decisions],
         [d.due_in_s for d in decisions],
         [d.counts_as_try for d in decisions],
+        [d.is_blamed for d in decisions],
     )
 
 
@@ -214,65 +222,3 @@ async def insert_fallback(
 ) -> None:
     """The same message on the other channel, at most once; that one has no other channel any more."""
     await conn.execute(INSERT_FALLBACK, organiser_id, message_id, fallback_id, deadline_s)
-
-
-# Of the many calls that meet one fault, those begun before the pause do not lengthen it. The next pause is twice the
-# time since the last began, within bounds.
-PAUSE_GATEWAY = """
-INSERT INTO gateway_pauses AS p (gateway, reason, paused_until)
-VALUES ($1, $2, now() + make_interval(secs => $5))
-ON CONFLICT (gateway) DO UPDATE
-   SET reason = excluded.reason, paused_at = now(),
-       paused_until = now() + LEAST(GREATEST(2 * (now() - p.paused_at), make_interval(secs => $5)),
-                                    make_interval(secs => $6))
- WHERE p.paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $3 AND attempt_id = $4)
-RETURNING extract(epoch FROM paused_until - now())::float8
-"""
-
-
-async def pause_gateway(
-    conn: Connection,
-    *,
-    gateway: str,
-    reason: str,
-    organiser_id: UUID,
-    attempt_id: UUID,
-    shortest_s: float,
-    longest_s: float,
-) -> float | None:
-    """Pause a gateway because of what attempt `attempt_id` met; the length, or None when it was paused already."""
-    row = await conn.fetchrow(PAUSE_GATEWAY, gateway, reason, organiser_id, attempt_id, shortest_s, longest_s)
-    return None if row is None else row[0]
-
-
-FAIL_HELD = """
-WITH held AS (
-    SELECT organiser_id, message_id FROM messages
-     WHERE state = 'pending' AND deadline_at <= now()
-       AND channel = ANY(ARRAY(
-           SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
-             JOIN gateway_pauses p ON p.gateway = g.gateway))
-     ORDER BY organiser_id, message_id
-     LIMIT $3
-       FOR UPDATE SKIP LOCKED
-)
-UPDATE messages m SET state = 'failed', reason = 'pause_gateway', due_at = now()
-  FROM held WHERE m.organiser_id = held.organiser_id AND m.message_id = held.message_id
-RETURNING m.message_id
-"""
-
-
-async def fail_held(conn: Connection, *, gateways: dict[str, str], limit: int) -> Sequence[UUID]:
-    """Give up on messages that a paused gateway has held past their deadline, so that they go another way."""
-    rows = await conn.fetch(FAIL_HELD, list(gateways), list(gateways.values()), limit)
-    return [row["message_id"] for row in rows]
-
-
-SELECT_QUEUE_AGE = """
-SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8
-  FROM messages WHERE state = 'pending' AND due_at <= now()
-"""
-
-
-async def select_queue_age_s(conn: Connection) -> float:
-    return float(await conn.fetchval(SELECT_QUEUE_AGE))

@@ -1,0 +1,170 @@
+"""A gateway is paused, probed and opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+EXTEND_PAUSE = """
+UPDATE gateway_pauses SET paused_until = now() + make_interval(secs => $2)
+ WHERE gateway = $1 AND paused_until <= now()
+RETURNING gateway
+"""
+
+
+async def extend_pause(conn: Connection, *, gateway: str, for_s: float) -> bool:
+    """Reserve the probing of a gateway for this transaction's message; False when another worker was first."""
+    return await conn.fetchval(EXTEND_PAUSE, gateway, for_s) is not None
+
+
+# A pause that a person ordered ends when a person ends it.
+END_PAUSE = """
+WITH ended AS (
+    DELETE FROM gateway_pauses WHERE gateway = $1 AND paused_by IS NULL
+       AND paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $2 AND attempt_id = $3)
+    RETURNING gateway
+)
+INSERT INTO gateway_probes (gateway, passed_at) SELECT gateway, clock_timestamp() FROM ended
+ON CONFLICT (gateway) DO UPDATE SET passed_at = excluded.passed_at
+RETURNING gateway
+"""
+
+
+async def end_pause(conn: Connection, *, gateway: str, organiser_id: UUID, attempt_id: UUID) -> bool:
+    """Open a gateway again after the probe `attempt_id`; not if it was paused anew since."""
+    return await conn.fetchval(END_PAUSE, gateway, organiser_id, attempt_id) is not None
+
+
+# Of the many calls that meet one fault, those begun before the pause do not lengthen it. The next pause is twice the
+# time since the last began, within bounds.
+PAUSE_GATEWAY = """
+INSERT INTO gateway_pauses AS p (gateway, reason, paused_until)
+VALUES ($1, $2, now() + make_interval(secs => $5))
+ON CONFLICT (gateway) DO UPDATE
+   SET reason = excluded.reason, paused_at = now(),
+       paused_until = now() + LEAST(GREATEST(2 * (now() - p.paused_at), make_interval(secs => $5)),
+                                    make_interval(secs => $6))
+ WHERE p.paused_by IS NULL
+   AND p.paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $3 AND attempt_id = $4)
+RETURNING extract(epoch FROM paused_until - now())::float8
+"""
+
+
+async def pause_gateway(
+    conn: Connection,
+    *,
+    gateway: str,
+    reason: str,
+    organiser_id: UUID,
+    attempt_id: UUID,
+    shortest_s: float,
+    longest_s: float,
+) -> float | None:
+    """Pause a gateway because of what attempt `attempt_id` met; the length, or None when it was paused already."""
+    row = await conn.fetchrow(PAUSE_GATEWAY, gateway, reason, organiser_id, attempt_id, shortest_s, longest_s)
+    return None if row is None else row[0]
+
+
+END_PROBE = """
+UPDATE gateway_pauses SET paused_until = now()
+ WHERE gateway = $1 AND paused_by IS NULL AND reason <> 'budget'
+   AND paused_at < (SELECT started_at FROM attempts WHERE organiser_id = $2 AND attempt_id = $3)
+"""
+
+
+async def end_probe(conn: Connection, *, gateway: str, organiser_id: UUID, attempt_id: UUID) -> None:
+    """The probe `attempt_id` said nothing about the gateway: let another message try at once."""
+    await conn.execute(END_PROBE, gateway, organiser_id, attempt_id)
+
+
+PAUSE_UNTIL = """
+INSERT INTO gateway_pauses AS p (gateway, reason, paused_until) VALUES ($1, $2, $3)
+ON CONFLICT (gateway) DO NOTHING
+RETURNING gateway
+"""
+
+
+async def pause_until(conn: Connection, *, gateway: str, reason: str, until: datetime) -> bool:
+    """Pause a gateway that is not paused; False when it was."""
+    return await conn.fetchval(PAUSE_UNTIL, gateway, reason, until) is not None
+
+
+PAUSE_BY_HAND = """
+INSERT INTO gateway_pauses (gateway, reason, paused_until, paused_by) VALUES ($1, $2, 'infinity', $3)
+ON CONFLICT (gateway) DO UPDATE
+   SET reason = excluded.reason, paused_at = now(), paused_until = 'infinity', paused_by = excluded.paused_by
+"""
+
+
+async def pause_by_hand(conn: Connection, *, gateway: str, reason: str, paused_by: str) -> None:
+    """Pause a gateway until a person ends it; takes the place of a pause that there is."""
+    await conn.execute(PAUSE_BY_HAND, gateway, reason, paused_by)
+
+
+RESUME = """
+DELETE FROM gateway_pauses WHERE gateway = $1 RETURNING gateway
+"""
+
+
+async def resume(conn: Connection, *, gateway: str) -> bool:
+    """End a pause, whoever began it; False when there was none."""
+    return await conn.fetchval(RESUME, gateway) is not None
+
+
+SELECT_PAUSES = """
+SELECT gateway, reason, paused_at, paused_by, CASE WHEN isfinite(paused_until) THEN paused_until END AS paused_until,
+       paused_until <= now() AS is_probing
+  FROM gateway_pauses ORDER BY gateway
+"""
+
+
+async def select_pauses(conn: Connection) -> Sequence[Record]:
+    return await conn.fetch(SELECT_PAUSES)
+
+
+FAIL_HELD = """
+WITH held AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE state = 'pending' AND deadline_at <= now()
+       AND channel = ANY(ARRAY(
+           SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
+             JOIN gateway_pauses p ON p.gateway = g.gateway))
+     ORDER BY organiser_id, message_id
+     LIMIT $3
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE messages m SET state = 'failed', reason = 'gateway_paused', due_at = now()
+  FROM held WHERE m.organiser_id = held.organiser_id AND m.message_id = held.message_id
+RETURNING m.message_id
+"""
+
+
+async def fail_held(conn: Connection, *, gateways: Mapping[str, str], limit: int) -> Sequence[UUID]:
+    """Give up on messages that a paused gateway has held past their deadline, so that they go another way."""
+    rows = await conn.fetch(FAIL_HELD, list(gateways), list(gateways.values()), limit)
+    return [row["message_id"] for row in rows]
+
+
+COUNT_DUE = """
+SELECT channel, count(*) AS due FROM messages WHERE state = 'pending' AND due_at <= now() GROUP BY channel
+"""
+
+
+async def count_due(conn: Connection) -> dict[str, int]:
+    """Messages that are due and not sent, by channel."""
+    return {row["channel"]: row["due"] for row in await conn.fetch(COUNT_DUE)}
+
+
+SELECT_QUEUE_AGE = """
+SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8
+  FROM messages WHERE state = 'pending' AND due_at <= now()
+"""
+
+
+async def select_queue_age_s(conn: Connection) -> float:
+    return float(await conn.fetchval(SELECT_QUEUE_AGE))
