@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+LanguageCode = Literal["fi", "sv", "en", "se", "ru", "uk", "ar", "so", "et"]
 Intent = Literal["balance", "resend", "help", "dispute", "stop", "start"]
 INTENTS: tuple[Intent, ...] = get_args(Intent)
 
@@ -19,7 +20,7 @@ INTENTS: tuple[Intent, ...] = get_args(Intent)
 class Language:
     """`code` is ISO 639-1; `name` is the language's own, `english_name` for people who run the service."""
 
-    code: str
+    code: LanguageCode
     name: str
     english_name: str
     direction: Literal["ltr", "rtl"] = "ltr"

@@ -38,7 +38,7 @@ def _mark(name: str, value: str) -> Markup:
 
 def picture(caption: str) -> Markup:
     """The QR code with its caption, as a paragraph's line; the plain text has neither."""
-    return Markup('{0}<br><img src="cid:qr" width="246" height="246" alt="{0}" style="background: #ffffff;">').format(
+    return Markup('{}<br><img src="cid:qr" width="246" height="246" alt="QR" style="background: #ffffff;">').format(
         caption
     )
 

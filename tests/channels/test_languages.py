@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from service.channels.languages import (
@@ -10,6 +12,7 @@ from service.channels.languages import (
     KEYWORDS,
     MESSAGE_LANGUAGES,
     SERVED,
+    LanguageCode,
     choose_language,
     fold_keyword,
     reply_word,
@@ -17,7 +20,7 @@ from service.channels.languages import (
 
 
 def test_every_language_has_a_word_for_every_intent() -> None:
-    assert set(KEYWORDS) == set(SERVED) == set(MESSAGE_LANGUAGES)
+    assert set(KEYWORDS) == set(SERVED) == set(MESSAGE_LANGUAGES) == set(get_args(LanguageCode))
     for language in MESSAGE_LANGUAGES:
         assert set(KEYWORDS[language]) == set(INTENTS)
         for intent in INTENTS:
