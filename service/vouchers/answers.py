@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from service.channels.languages import LanguageCode
 from service.channels.operations.outbox import ShownMessage
 from service.money import MAX_AMOUNT, Unit
 from service.vouchers import timeline
@@ -33,7 +34,6 @@ from service.web import AnswerModel, QueryModel, RequestModel
 
 Ref = Annotated[str, Field(min_length=1, max_length=REF_MAX)]
 Contact = Annotated[str, Field(min_length=1, max_length=CONTACT_MAX)]
-Language = Literal["fi", "sv", "en"]
 ReasonText = Annotated[str, Field(min_length=1, max_length=REASON_MAX, description="Kept in the audit log")]
 Weekly = Annotated[int, Field(gt=0, le=MAX_WEEKLY)]
 
@@ -43,7 +43,7 @@ class BeneficiaryModel(RequestModel):
 
     phone: Contact | None = None
     email: Contact | None = None
-    language: Language | None = None
+    language: LanguageCode | None = None
     initials: Annotated[str, Field(max_length=INITIALS_MAX, description="Shown to providers")] | None = None
     municipality: Annotated[str, Field(max_length=MUNICIPALITY_MAX, description="Shown to providers")] | None = None
 
@@ -138,7 +138,7 @@ class ContactRequest(RequestModel):
 
     phone: Contact | None = None
     email: Contact | None = None
-    language: Language | None = None
+    language: LanguageCode | None = None
     reason: ReasonText
 
     @model_validator(mode="after")
@@ -223,7 +223,7 @@ class VoucherAnswer(VoucherSummary):
 
     phone_hint: str | None
     email_hint: str | None
-    language: Language
+    language: LanguageCode
     initials: str | None
     municipality: str | None
     code_last_four: str
