@@ -35,6 +35,7 @@ PUBLIC = frozenset(
         "/health/live",
         "/health/ready",
         "/metrics",
+        "/hooks/twilio/inbound",
         "/hooks/twilio/status/{attempt}",
     }
 )

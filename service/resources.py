@@ -23,19 +23,21 @@ from service.channels.gateways.dkim import Signer, SigningKeyUnusable, read_sign
 from service.channels.gateways.smtp import SmtpGateway
 from service.channels.gateways.smtp_pool import Server
 from service.channels.gateways.twilio import TwilioGateway
-from service.channels.operations import Delivery, ReceiptGroup, receipt_group
+from service.channels.operations import Delivery, ReceiptGroup, Replying, receipt_group
 from service.channels.operations.quiet import hold_quiet
 from service.channels.rendering import Templates, qr_png
 from service.channels.sms_text import can_receive
 from service.crypto import Keys
 from service.db import Connection, Pool, open_pool
 from service.debits import receipts as family_receipts
+from service.debits.disputes import find_told_debit
 from service.debits.operations import DebitGroup, debit_group
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
 from service.settings import MissingSettings, Settings
 from service.vouchers import operations as vouchers
 from service.vouchers import reminders
+from service.vouchers.operations.replies import Replies
 from service.vouchers.texts import MESSAGE_KIND as VOUCHER
 from service.web import Caller
 
@@ -50,6 +52,7 @@ class Resources:
     debit_group: DebitGroup
     receipt_group: ReceiptGroup
     delivery: Delivery
+    replies: Replying
 
     async def authenticate(self, key: str) -> Caller | None:
         return await self.credentials.authenticate(key)
@@ -83,6 +86,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             credentials=Credentials(pool),
             debit_group=debits,
             receipt_group=receipts,
+            replies=Replies(keys, settings.resends_per_day, find_told_debit).answer,
             delivery=Delivery(
                 pool=pool,
                 keys=keys,

@@ -11,19 +11,27 @@ import structlog
 from service import metrics
 from service.channels.gateway import parse_attempt_address
 from service.channels.gateways import twilio
-from service.channels.operations import ReceiptGroup, Report
+from service.channels.operations import Incoming, ReceiptGroup, Replying, Report, take_text
 from service.web import Call, EdgeResources, Reply, Route
 
 log = structlog.get_logger()
 
 STATUS_PATH = "/hooks/twilio/status/{attempt}"
+INBOUND_PATH = "/hooks/twilio/inbound"
 _READ_TIMEOUT_S = 10.0
 _DONE = Reply(status=204)
+# Nothing to say in the answer itself: what we say goes through the outbox, where it is kept until it is delivered.
+_TAKEN = Reply(status=200, body=b'<?xml version="1.0" encoding="UTF-8"?><Response/>', content_type="text/xml")
 
 
 class ReceiptResources(EdgeResources, Protocol):
     @property
     def receipt_group(self) -> ReceiptGroup: ...
+
+
+class InboundResources(EdgeResources, Protocol):
+    @property
+    def replies(self) -> Replying: ...
 
 
 async def post_twilio_status(call: Call) -> Reply:
@@ -34,7 +42,7 @@ async def post_twilio_status(call: Call) -> Reply:
     """
     attempt = call.raw.match_info["attempt"]
     form = await _read_form(call)
-    if form is None or not _is_signed(call, attempt, form):
+    if form is None or not _is_signed(call, STATUS_PATH.format(attempt=attempt), form):
         metrics.receipts.labels(twilio.NAME, "none", "forged").inc()
         log.warning("receipt_forged", gateway=twilio.NAME)
         return Reply(status=403)
@@ -53,6 +61,35 @@ async def post_twilio_status(call: Call) -> Reply:
     return _DONE
 
 
+async def post_twilio_inbound(call: Call) -> Reply:
+    """Take in a text from a family.
+
+    403 without a valid signature, and nothing changes. Otherwise an empty TwiML answer, also for a text that came
+    before or that gets no answer.
+    """
+    form = await _read_form(call)
+    if form is None or not _is_signed(call, INBOUND_PATH, form):
+        metrics.inbound_texts.labels("none", "forged").inc()
+        log.warning("text_forged", gateway=twilio.NAME)
+        return Reply(status=403)
+    parsed = twilio.parse_inbound(form)
+    if parsed is None:
+        metrics.inbound_texts.labels("none", "unreadable").inc()
+        log.warning("text_unreadable", gateway=twilio.NAME)
+        return _TAKEN
+    resources = cast(InboundResources, call.resources)
+    queued = await take_text(
+        resources.pool,
+        resources.keys,
+        resources.replies,
+        Incoming(twilio.NAME, *parsed),
+        countries=resources.settings.sms_countries,
+    )
+    for message_id in queued:
+        resources.wakeups.wake(message_id)
+    return _TAKEN
+
+
 async def _read_form(call: Call) -> Mapping[str, object] | None:
     """All fields, blank ones too; None for anything that Twilio does not send."""
     if call.raw.content_type != "application/x-www-form-urlencoded":
@@ -64,10 +101,10 @@ async def _read_form(call: Call) -> Mapping[str, object] | None:
         return None
 
 
-def _is_signed(call: Call, attempt: str, form: Mapping[str, object]) -> bool:
+def _is_signed(call: Call, path: str, form: Mapping[str, object]) -> bool:
     settings = call.resources.settings
     return twilio.signature_is_valid(
-        settings.public_url + STATUS_PATH.format(attempt=attempt),
+        settings.public_url + path,
         form,
         call.raw.headers.get("X-Twilio-Signature", ""),
         auth_token=settings.twilio_auth_token.get_secret_value(),
@@ -82,6 +119,14 @@ ROUTES: tuple[Route, ...] = (
         permission=None,
         summary="Status reports from Twilio",
         status=204,
+        documented=False,
+    ),
+    Route(
+        method="POST",
+        path=INBOUND_PATH,
+        handler=post_twilio_inbound,
+        permission=None,
+        summary="Texts from families, from Twilio",
         documented=False,
     ),
 )

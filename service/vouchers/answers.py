@@ -9,8 +9,10 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from service.channels.gateway import ChannelName
 from service.channels.languages import LanguageCode
 from service.channels.operations.outbox import ShownMessage
+from service.channels.suppressions import SuppressionReason
 from service.money import MAX_AMOUNT, Unit
 from service.vouchers import timeline
 from service.vouchers.decisions import (
@@ -152,6 +154,13 @@ class ContactRequest(RequestModel):
         return ContactChange(phone=self.phone, email=self.email, language=self.language, removed=frozenset(removed))
 
 
+class LiftRequest(RequestModel):
+    """Say why: whoever texted STOP must have changed their mind, or the number work again."""
+
+    channel: ChannelName
+    reason: ReasonText
+
+
 class SearchRequest(RequestModel):
     """By phone. It is in the body, because addresses are logged all over the world."""
 
@@ -218,6 +227,14 @@ class VoucherList(AnswerModel):
         )
 
 
+class SuppressionAnswer(AnswerModel):
+    """Why nothing is sent to the voucher's contact of a channel: `opted_out` (they texted STOP) and the like."""
+
+    channel: ChannelName
+    reason: SuppressionReason
+    since: datetime
+
+
 class VoucherAnswer(VoucherSummary):
     """A voucher as its organiser sees it: hints of the contacts, the last digits of the codes."""
 
@@ -228,6 +245,7 @@ class VoucherAnswer(VoucherSummary):
     municipality: str | None
     code_last_four: str
     superseded_codes: Sequence[SupersededCode]
+    suppressions: Sequence[SuppressionAnswer]
 
     @classmethod
     def of_view(cls, view: VoucherView) -> VoucherAnswer:
@@ -246,6 +264,10 @@ class VoucherAnswer(VoucherSummary):
                         last_four=code.last_four, created_at=code.created_at, superseded_at=code.superseded_at
                     )
                     for code in superseded
+                ],
+                "suppressions": [
+                    SuppressionAnswer(channel=found.channel, reason=found.reason, since=found.since)
+                    for found in view.suppressions
                 ],
             }
         )

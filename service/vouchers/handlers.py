@@ -18,6 +18,7 @@ from service.vouchers.answers import (
     ContactRequest,
     DecisionAnswer,
     DecisionRequest,
+    LiftRequest,
     ReasonRequest,
     SearchRequest,
     TimelineAnswer,
@@ -212,6 +213,24 @@ async def post_cancel(call: Call) -> Reply:
     return await _change(call, change)
 
 
+async def post_lift_suppression(call: Call) -> Reply:
+    """The voucher's contact may be written to again. Sends nothing; again changes nothing."""
+
+    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
+        body = call.body_as(LiftRequest)
+        await operations.lift_suppression(
+            conn,
+            call.resources.keys,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            channel=body.channel,
+            actor=call.caller.actor,
+            reason=body.reason,
+        )
+
+    return await _change(call, change)
+
+
 async def _change(call: Call, change: Change) -> Reply:
     """Do it once, answer with the voucher as it is then, and wake a worker when there is a message to send."""
     resources, voucher_id, today = call.resources, _voucher_id(call), _today()
@@ -259,7 +278,7 @@ def _action(
     name: str,
     handler: Callable[[Call], Awaitable[Reply]],
     summary: str,
-    body: type[ReasonRequest | CancelRequest | ContactRequest] | None,
+    body: type[ReasonRequest | CancelRequest | ContactRequest | LiftRequest] | None,
     *errors: type[SeteliError],
 ) -> Route:
     return Route(
@@ -350,5 +369,6 @@ ROUTES: tuple[Route, ...] = (
     _action("confirm", post_confirm, "The formal decision is out", None),
     _action("suspend", post_suspend, "No debits for now", ReasonRequest),
     _action("resume", post_resume, "Debits again", ReasonRequest),
+    _action("lift-suppression", post_lift_suppression, "Write to the family's contact again after a STOP", LiftRequest),
     _action("cancel", post_cancel, "No visits from a day on are paid any more", CancelRequest, CancelDateUnfit),
 )

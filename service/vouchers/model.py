@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from service.channels.suppressions import Suppression
 from service.errors import Conflict, Invalid, NotFound, Refused
 from service.money import Unit
 
@@ -217,6 +218,15 @@ class Voucher:
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyVoucher:
+    """A voucher as its family may be told of it."""
+
+    voucher: Voucher
+    last_four: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Beneficiary:
     """The family's row: contacts sealed, never open outside an operation."""
 
@@ -239,3 +249,4 @@ class VoucherView:
     initials: str | None
     municipality: str | None
     codes: Sequence[CodeView]
+    suppressions: Sequence[Suppression] = ()

@@ -34,6 +34,8 @@ def tell_message(message: ShownMessage, language: str) -> str:
     # A delivered text needs no excuse for what went wrong on its way.
     if message.reason is None or message.state == "delivered":
         return told
+    if message.suppressed_for is not None:
+        return f"{told} {words['suppressed_for'].get(message.suppressed_for, words['reason']['suppressed_contact'])}"
     return f"{told} {words['reason'].get(message.reason, words['reason']['other'])}"
 
 

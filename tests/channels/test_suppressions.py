@@ -9,19 +9,25 @@ import pytest
 
 from service.channels.gateway import Action, Refused
 from service.channels.operations import (
+    Answered,
+    Sending,
+    Suppressed,
     claim_due,
+    decide_failures,
     lift,
     queue_message,
+    record_answers,
     rotate_suppressions,
     standing,
     suppress,
+    suppress_all,
     timeline,
 )
 from service.channels.suppressions import SuppressionReason, suppression_after
 from service.crypto import Keys
 from service.db import Pool, transaction
+from service.workers.retry import retry_in_s
 from tests.channels.post_office import KEYS, Office
-from tests.channels.test_operations import decide, send_all
 
 PHONE, MAIL = "+358401234567", "maija@perhe.fi"
 OLD = ("i1", b"i" * 32), ("e1", b"e" * 32)
@@ -32,6 +38,20 @@ ROTATED = Keys.from_keyrings(encryption=(("e2", b"E" * 32),), index=(("i2", b"I"
 @pytest.fixture
 def office(pool: Pool) -> Office:
     return Office(pool)
+
+
+async def send_all(office: Office) -> list[Sending]:
+    claimed = await claim_due(office.delivery, limit=100)
+    for sending in claimed:
+        answer = await office.delivery.gateways[sending.channel].send(sending.outgoing)
+        await record_answers(office.delivery, [Answered(sending, answer)])
+    return claimed
+
+
+async def decide(office: Office) -> None:
+    await decide_failures(
+        office.delivery, lambda channel, action, tries: retry_in_s(channel, action, tries=tries, chance=0)
+    )
 
 
 async def stop(office: Office, *, keys: Keys = KEYS, contact: str = PHONE, reason: str = "opted_out") -> None:
@@ -133,8 +153,6 @@ async def test_two_workers_who_suppress_the_same_contacts_do_not_deadlock(office
 
     async def suppress_them(order: list[str]) -> None:
         async with transaction(office.pool) as conn:
-            from service.channels.operations import Suppressed, suppress_all
-
             await suppress_all(conn, KEYS, [Suppressed("sms", each, SuppressionReason.BAD_CONTACT) for each in order])
 
     await asyncio.gather(*(suppress_them(numbers[:: 1 if turn % 2 else -1]) for turn in range(8)))

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from service.channels.operations import suppress
 from service.crypto import Keys, SealBroken
 from service.db import Pool, transaction
 from service.vouchers import operations
@@ -75,8 +76,11 @@ async def fill(pool: Pool, world: World, count: int) -> dict[str, str]:
 async def test_after_a_rotation_the_old_key_is_not_needed(pool: Pool) -> None:
     async with committed_world(pool) as (_site, world):
         codes = await fill(pool, world, 20)
+        async with transaction(pool) as conn:
+            await suppress(conn, KEYS, channel="sms", contact="+358401234567", reason="opted_out")
         done = await rotate(pool, ROTATING, settle_s=0)
-        assert done.moved == {"codes": 20, "contacts": 20, "decisions": 20, "messages": 20, "lookups": 20}
+        moved = dict.fromkeys(("codes", "contacts", "decisions", "messages", "lookups"), 20)
+        assert done.moved == moved | {"suppressions": 1}
         await check_all(pool, world, codes)
         again = await rotate(pool, ROTATING, settle_s=0)
         assert set(again.moved.values()) == {0}
@@ -87,7 +91,8 @@ async def test_one_kind_of_key_may_rotate_alone(pool: Pool) -> None:
     async with committed_world(pool) as (_site, world):
         codes = await fill(pool, world, 9)
         done = await rotate(pool, only_index, settle_s=0)
-        assert done.moved == {"codes": 0, "contacts": 9, "decisions": 0, "messages": 9, "lookups": 9}
+        moved = {"codes": 0, "contacts": 9, "decisions": 0, "messages": 9, "suppressions": 0, "lookups": 9}
+        assert done.moved == moved
         only_encryption = Keys.from_keyrings(encryption=(("k2", b"2" * 32), *OLD), index=NEW_ONLY)
         await rotate(pool, only_encryption, settle_s=0)
         await check_all(pool, world, codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from string import Formatter
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 from service.channels.gateway import Action
 from service.channels.model import MessageState, Reason
 from service.channels.operations.outbox import ShownAttempt, ShownMessage, ShownReceipt
+from service.channels.suppressions import SuppressionReason
 from service.vouchers.operations.sending import CODE_REPLACED
 from service.vouchers.operations.states import CANCELLED
 from service.vouchers.timeline import sentences, tell_attempt, tell_message, tell_receipt
@@ -44,6 +46,13 @@ def test_every_state_and_reason_is_told(language: str) -> None:
     assert set(words["state"]) == {state.value for state in MessageState}
     reasons = {reason.value for reason in (*Reason, *Action)} | {CODE_REPLACED, CANCELLED, "other"}
     assert set(words["reason"]) == reasons
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_not_to_write_to_a_contact_is_told_with_what_to_do(language: str) -> None:
+    assert set(sentences(language)["suppressed_for"]) == set(SuppressionReason)
+    told = tell_message(replace(message("escalated", "suppressed_contact"), suppressed_for="opted_out"), language)
+    assert "START" in told
 
 
 def test_the_languages_have_the_same_sentences_with_the_same_places() -> None:

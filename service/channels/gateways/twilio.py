@@ -218,6 +218,14 @@ def parse_receipt(form: Mapping[str, object]) -> GatewayReceipt | None:
     return GatewayReceipt(str(reference), str(status), None if error_code is None else str(error_code))
 
 
+def parse_inbound(form: Mapping[str, object]) -> tuple[str, str, str] | None:
+    """(reference, sender, body) of a text that came in; None when it is none. Check its signature first."""
+    reference, sender, body = form.get("MessageSid"), form.get("From"), form.get("Body", "")
+    if not _is_plain(reference) or not isinstance(sender, str) or not sender or not isinstance(body, str):
+        return None
+    return str(reference), sender, body
+
+
 def signature_is_valid(url: str, form: Mapping[str, object], signature: str, *, auth_token: str) -> bool:
     """True when Twilio signed exactly this form for exactly this public URL, as configured, not as requested.
 

@@ -1,6 +1,7 @@
 """The use cases of delivery, each one transaction. Other nouns call `queue_message` and its like in theirs."""
 
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
+from service.channels.operations.inbound import Incoming, Inquiry, Replied, Replying, take_text
 from service.channels.operations.outbox import (
     queue_message,
     queue_messages,
@@ -23,6 +24,7 @@ from service.channels.operations.receipts import ReceiptGroup, Report, receipt_g
 from service.channels.operations.sending import Answered, Sending, claim_due, claim_probes, record_answers
 from service.channels.operations.suppressions import (
     Suppressed,
+    contact_indexes,
     lift,
     rotate_suppressions,
     standing,
@@ -49,9 +51,13 @@ __all__ = [
     "Effect",
     "Health",
     "Images",
+    "Incoming",
+    "Inquiry",
     "Pause",
     "ReceiptGroup",
     "Repair",
+    "Replied",
+    "Replying",
     "Report",
     "Resumed",
     "SecretFields",
@@ -62,6 +68,7 @@ __all__ = [
     "claim_due",
     "claim_probes",
     "claim_silent",
+    "contact_indexes",
     "decide_failures",
     "delivery_health",
     "expire_leases",
@@ -82,5 +89,6 @@ __all__ = [
     "suppress",
     "suppress_all",
     "suppress_pending",
+    "take_text",
     "timeline",
 ]

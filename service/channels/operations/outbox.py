@@ -152,13 +152,13 @@ class ShownMessage:
     fallback_of: UUID | None
     state: str
     reason: str | None
-    suppressed_for: str | None  # why its contact must not be written to, when that is the reason
     requested_by: str
     created_at: datetime
     due_at: datetime | None  # when something happens next
     accepted_at: datetime | None
     delivered_at: datetime | None
     attempts: tuple[ShownAttempt, ...]
+    suppressed_for: str | None = None  # why its contact must not be written to, when that is the reason
 
 
 async def timeline(conn: Connection, organiser_id: UUID, subject_id: UUID) -> list[ShownMessage]:

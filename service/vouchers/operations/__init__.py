@@ -3,7 +3,7 @@
 from service.vouchers.operations.issuing import CODE_DRAWS, CodesExhausted, issue_voucher, store_new_code
 from service.vouchers.operations.repair import queue_missing_messages
 from service.vouchers.operations.sending import Sent, change_contact, replace_code, resend, secret_fields
-from service.vouchers.operations.states import cancel, confirm, resume, suspend
+from service.vouchers.operations.states import cancel, confirm, lift_suppression, resume, suspend
 from service.vouchers.operations.viewing import (
     find_voucher,
     find_voucher_of_ref,
@@ -22,6 +22,7 @@ __all__ = [
     "find_voucher",
     "find_voucher_of_ref",
     "issue_voucher",
+    "lift_suppression",
     "queue_missing_messages",
     "replace_code",
     "resend",

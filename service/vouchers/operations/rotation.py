@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from service.channels.operations.rotation import count_messages, rotate_messages
+from service.channels.operations.suppressions import count_suppressions, rotate_suppressions
 from service.crypto import Keys
 from service.db import Connection, Pool, transaction
 from service.vouchers import sealing
@@ -76,6 +77,7 @@ async def rotate(
             if batch.end is None:
                 break
             place = batch.end
+    rotation.moved["suppressions"] = await _move_suppressions(pool, keys, on_progress)
     rotation.moved["lookups"] = await _copy_lookups(pool, keys, on_progress)
     if rotation.moved["lookups"]:
         await asyncio.sleep(settle_s)
@@ -128,6 +130,20 @@ async def _move_decisions(conn: Connection, keys: Keys, after: Place) -> Batch:
 async def _move_messages(conn: Connection, keys: Keys, after: Place) -> Batch:
     looked_at, moved, end = await rotate_messages(conn, keys, after=after, limit=BATCH_ROWS)
     return Batch(looked_at, moved, end)
+
+
+async def _move_suppressions(pool: Pool, keys: Keys, on_progress: OnProgress) -> int:
+    """The list of contacts that must not be written to, row by row: it belongs to no organiser."""
+    async with transaction(pool) as conn:
+        total = await count_suppressions(conn)
+    place: tuple[str, bytes] | None = ("", b"")
+    done, moved = 0, 0
+    while place is not None:
+        async with transaction(pool) as conn:
+            looked_at, changed, place = await rotate_suppressions(conn, keys, after=place, limit=BATCH_ROWS)
+        done, moved = done + looked_at, moved + changed
+        on_progress("suppressions", done, max(done, total))
+    return moved
 
 
 async def _copy_lookups(pool: Pool, keys: Keys, on_progress: OnProgress) -> int:

@@ -6,9 +6,12 @@ from datetime import date
 from uuid import UUID
 
 from service import audit
-from service.channels.operations import suppress_pending
+from service.channels.gateway import ChannelName
+from service.channels.operations import lift, suppress_pending
+from service.crypto import Keys
 from service.db import Connection
 from service.organisers.model import Organiser
+from service.vouchers import sealing
 from service.vouchers.model import (
     CancelDateUnfit,
     DecisionStatus,
@@ -17,7 +20,7 @@ from service.vouchers.model import (
     VoucherState,
     VoucherUnknown,
 )
-from service.vouchers.operations.viewing import find_voucher
+from service.vouchers.operations.viewing import contact_points, find_voucher
 from service.vouchers.queries import vouchers as queries
 
 CANCELLED = "voucher_cancelled"
@@ -87,6 +90,29 @@ async def cancel(
     await queries.cancel_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, from_date=day)
     await suppress_pending(conn, organiser.organiser_id, secret_id=voucher.code_id, reason=CANCELLED)
     await _note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
+
+
+async def lift_suppression(
+    conn: Connection,
+    keys: Keys,
+    *,
+    organiser: Organiser,
+    voucher_id: UUID,
+    channel: ChannelName,
+    actor: str,
+    reason: str,
+) -> None:
+    """Let the family be written to again at the contact that the voucher has now, whatever stood against it.
+
+    Nothing is sent by this. A gateway that still refuses the contact puts it back on the list. Raises VoucherUnknown.
+    """
+    organiser_id = organiser.organiser_id
+    beneficiary = await queries.lock_beneficiary(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+    if beneficiary is None:
+        raise VoucherUnknown
+    contact = dict(contact_points(sealing.open_contact(keys, organiser_id, beneficiary))).get(channel)
+    if contact and await lift(conn, keys, channel=channel, contact=contact, lifted_by=actor, reason=reason):
+        await _note(conn, organiser, voucher_id, actor, "voucher.lift_suppression", reason)
 
 
 async def _move(

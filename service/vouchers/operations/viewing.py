@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from operator import attrgetter
 from uuid import UUID
 
 from service.channels.contacts import hint_email, hint_phone
-from service.channels.operations import timeline
+from service.channels.gateway import ChannelName
+from service.channels.operations import standing, timeline
 from service.channels.operations.outbox import ShownMessage
 from service.crypto import Keys
 from service.db import Connection
 from service.vouchers import sealing
-from service.vouchers.model import Search, Voucher, VoucherUnknown, VoucherView
+from service.vouchers.model import Contact, Search, Voucher, VoucherUnknown, VoucherView
 from service.vouchers.queries import issuing as decision_queries
 from service.vouchers.queries import vouchers as queries
 
@@ -41,6 +43,7 @@ async def voucher_view(
     beneficiary = await queries.select_beneficiary(conn, organiser_id=organiser_id, voucher_id=voucher_id)
     assert beneficiary is not None, "made with the voucher, in one statement"
     contact = sealing.open_contact(keys, organiser_id, beneficiary)
+    suppressed = await standing(conn, keys, contact_points(contact))
     return VoucherView(
         voucher=voucher,
         state=voucher.shown_state(today),
@@ -50,7 +53,14 @@ async def voucher_view(
         initials=beneficiary.initials,
         municipality=beneficiary.municipality,
         codes=await queries.select_codes(conn, organiser_id=organiser_id, voucher_id=voucher_id),
+        suppressions=sorted(suppressed.values(), key=attrgetter("channel")),
     )
+
+
+def contact_points(contact: Contact) -> list[tuple[ChannelName, str]]:
+    """The contact as channels take it."""
+    found: list[tuple[ChannelName, str]] = [("sms", contact.phone)] if contact.phone else []
+    return [*found, ("email", contact.email)] if contact.email else found
 
 
 async def search_vouchers(

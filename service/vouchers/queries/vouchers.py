@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Connection
 from service.money import Unit
-from service.vouchers.model import Beneficiary, CodeView, DecisionStatus, Voucher, VoucherState
+from service.vouchers.model import Beneficiary, CodeView, DecisionStatus, FamilyVoucher, Voucher, VoucherState
 from service.vouchers.queries.issuing import SealedContact
 
 _VOUCHER = """
@@ -92,6 +93,31 @@ async def select_vouchers_of_phone(
 ) -> Sequence[Voucher]:
     rows = await conn.fetch(SELECT_VOUCHERS_OF_PHONE, organiser_id, indexes, before, limit)
     return [_voucher(row) for row in rows]
+
+
+# Of all organisers: the one who asks is the family. Through each organiser's index in turn; there are some hundreds.
+SELECT_FAMILY_VOUCHERS = """
+SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
+       v.step, v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
+       v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at,
+       c.last_four, b.language
+  FROM organisers o
+  JOIN beneficiaries b ON b.organiser_id = o.organiser_id AND b.phone_index = ANY($1::bytea[])
+  JOIN vouchers v ON v.organiser_id = b.organiser_id AND v.voucher_id = b.voucher_id
+  JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+  JOIN codes c ON c.organiser_id = v.organiser_id AND c.code_id = v.code_id
+ ORDER BY v.voucher_id DESC LIMIT 50
+"""
+
+
+async def select_family_vouchers(conn: Connection, *, phone_indexes: Sequence[bytes]) -> Sequence[FamilyVoucher]:
+    """Every voucher whose family has this phone number now, newest first."""
+    families = []
+    for row in await conn.fetch(SELECT_FAMILY_VOUCHERS, phone_indexes):
+        values = dict(row)
+        last_four, language = values.pop("last_four"), values.pop("language")
+        families.append(FamilyVoucher(_voucher(values), last_four, language))
+    return families
 
 
 _BENEFICIARY = """
@@ -202,7 +228,7 @@ async def select_limiting_resend(
     return None if row is None else (row["recorded_at"], row["now"])
 
 
-def _voucher(row: Record) -> Voucher:
+def _voucher(row: Record | dict[str, Any]) -> Voucher:
     values = dict(row)
     values["unit"] = Unit(values["unit"])
     values["state"] = VoucherState(values["state"])

@@ -1,0 +1,129 @@
+"""Take in a text from a family: once, in one transaction with everything that it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from service import metrics
+from service.channels.inbound import (
+    REPEAT_WINDOW_S,
+    Asked,
+    Effect,
+    History,
+    is_automatic,
+    read_intent,
+    read_language,
+    read_sender,
+    reason_for_silence,
+)
+from service.channels.languages import LAST_RESORT
+from service.channels.operations.suppressions import contact_indexes, lift, suppress
+from service.channels.queries import inbound as queries
+from service.channels.queries.inbound import InboundText
+from service.channels.suppressions import SuppressionReason
+from service.crypto import Keys
+from service.db import Connection, Pool, transaction
+
+log = structlog.get_logger()
+
+BY_RECIPIENT = "recipient"
+_JUNK_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A text that is to be answered. Its sender may be forged: only what is sent to the number itself is safe."""
+
+    intent: Asked
+    phone: str = field(repr=False)
+    history: History
+    language: str = LAST_RESORT  # as far as its words tell
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """What the answering noun did, and the messages that it queued, to wake a worker by."""
+
+    effect: Effect
+    message_ids: tuple[UUID, ...] = ()
+
+
+Replying = Callable[[Connection, Inquiry], Awaitable[Replied]]
+"""Answers an inquiry with messages queued in the caller's transaction. Registered in `service.resources`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A text as its gateway brought it, its origin proven by the gateway's signature."""
+
+    gateway: str
+    reference: str
+    sender: str = field(repr=False)
+    body: str = field(repr=False)
+
+
+async def take_text(
+    pool: Pool, keys: Keys, answer: Replying, incoming: Incoming, *, countries: Sequence[str]
+) -> tuple[UUID, ...]:
+    """Do what a text asks for, and write down that it came; returns the messages that were queued.
+
+    Idempotent by the gateway's reference. STOP and START always count; anything else is answered unless a machine
+    seems to be writing, or the number has had its answers for today (`inbound.reason_for_silence`). Nothing of the
+    words is kept. Raises DatabaseUnavailable, OutcomeUnknown.
+    """
+    intent, phone = read_intent(incoming.body), read_sender(incoming.sender, countries)
+    sender = phone or incoming.sender[:_JUNK_MAX]
+    text = InboundText(
+        gateway=incoming.gateway,
+        reference=incoming.reference,
+        sender_index=keys.index.current("phone", sender),
+        body_digest=keys.index.current("body", incoming.body),
+        intent=intent,
+    )
+    async with transaction(pool) as conn:
+        await queries.lock_sender(conn, sender_index=text.sender_index)
+        if not await queries.insert_text(conn, text=text):
+            metrics.inbound_texts.labels(intent, "duplicate").inc()
+            return ()
+        answered = await _respond(conn, keys, answer, intent, phone, incoming.body)
+        await queries.update_effect(
+            conn, gateway=incoming.gateway, reference=incoming.reference, effect=answered.effect
+        )
+        await queries.forget_old(conn)
+    metrics.inbound_texts.labels(intent, answered.effect.value).inc()
+    log.info("text_taken", gateway=incoming.gateway, effect=answered.effect.value)
+    return answered.message_ids
+
+
+async def _respond(
+    conn: Connection, keys: Keys, answer: Replying, intent: Asked, phone: str | None, body: str
+) -> Replied:
+    if phone is None:
+        return Replied(Effect.NOT_A_PHONE)
+    if intent == "stop":
+        await suppress(conn, keys, channel="sms", contact=phone, reason=SuppressionReason.OPTED_OUT)
+        return Replied(Effect.STOPPED)
+    if intent == "start":
+        wish = SuppressionReason.OPTED_OUT
+        await lift(conn, keys, channel="sms", contact=phone, lifted_by=BY_RECIPIENT, reason=None, only=wish)
+        return Replied(Effect.STARTED)
+    history = await queries.select_history(
+        conn,
+        sender_indexes=contact_indexes(keys, "sms", phone),
+        body_digests=_digests(keys, body),
+        repeat_window_s=REPEAT_WINDOW_S,
+    )
+    silence = reason_for_silence(intent, history, looks_automatic=is_automatic(body))
+    if silence is not None:
+        return Replied(silence)
+    return await answer(conn, Inquiry(intent, phone, history, read_language(body)))
+
+
+def _digests(keys: Keys, body: str) -> list[bytes]:
+    """What this text may be on record as: under the newest key, and under the one before it while they rotate."""
+    current, previous = keys.index.current("body", body), keys.index.previous("body", body)
+    return [current] if previous is None else [current, previous]
