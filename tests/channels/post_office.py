@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from service.channels.gateway import (
     Unknown,
     parse_attempt_address,
 )
-from service.channels.gateways.twilio import receipt_meaning
+from service.channels.gateways.twilio import ROUTE_CODES, receipt_meaning
 from service.channels.model import Contacts, NewMessage
 from service.channels.operations import Delivery, Effect, Report, queue_message, record_receipts
 from service.channels.rendering import Templates
@@ -40,6 +41,18 @@ FIELDS = {
     "directory": "eka.fi/ps",
 }
 SECRET = {"code": "4827 0315 9268", "code_digits": "482703159268"}
+SETTINGS = {  # of a command beside it, as environment; its database is down unless told otherwise
+    "DATABASE_URL": "postgresql://app@127.0.0.1:9/none",
+    "REDIS_URL": "redis://127.0.0.1:9",
+    "PUBLIC_URL": "https://seteli.test",
+    "ENCRYPTION_KEYS": f"e1:{base64.b64encode(b'e' * 32).decode()}",
+    "INDEX_KEYS": f"i1:{base64.b64encode(b'i' * 32).decode()}",
+    "TWILIO_ACCOUNT_SID": "AC0",
+    "TWILIO_AUTH_TOKEN": "token",
+    "TWILIO_SENDER": "+358457300100",
+    "SMTP_HOST": "127.0.0.1",
+    "EMAIL_SENDER": "Seteli <seteli@county.test>",
+}
 
 
 @dataclass
@@ -67,6 +80,8 @@ class Text:
 class PostOffice:
     """Takes every message and says so, unless the next behaviour in `script` is another one."""
 
+    route_codes = ROUTE_CODES
+
     def __init__(self, channel: ChannelName, *, name: str | None = None, delay_s: float = 0.0) -> None:
         self.channel: ChannelName = channel
         self.name = name or f"post-{channel}"
@@ -77,6 +92,8 @@ class PostOffice:
         """An Unknown that is scripted as a callable takes the message all the same (see `taken_silently`)."""
         self.always: Answer | None = None
         self.look_up_answer: LookUp | None = None
+        self.refused: dict[str, Answer] = {}
+        """By recipient: what is always answered, whatever the script says."""
         self.before_answer: Callable[[Text], object] | None = None
         self._numbers = itertools.count(1)
 
@@ -84,6 +101,8 @@ class PostOffice:
         self.calls += 1
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        if (refused := self.refused.get(outgoing.recipient)) is not None:
+            return refused
         behaviour = self.script.pop(0) if self.script else self.always
         if callable(behaviour):
             self.take(outgoing)
@@ -218,9 +237,11 @@ class Office:
     async def pass_time(self, seconds: float) -> None:
         """Let the database's clock seem to have moved: everything on record is that much older."""
         for table, columns in (
-            ("messages", ("due_at", "deadline_at", "created_at", "accepted_at", "delivered_at")),
+            ("messages", ("due_at", "deadline_at", "created_at", "accepted_at", "delivered_at", "blamed_at")),
             ("attempts", ("started_at", "answered_at")),
             ("gateway_pauses", ("paused_at", "paused_until")),
+            ("gateway_probes", ("passed_at",)),
+            ("gateway_rates", ("refilled_at",)),
         ):
             changes = ", ".join(f"{column} = {column} - make_interval(secs => $1)" for column in columns)
             await self.pool.execute(f"UPDATE {table} SET {changes}", seconds)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
@@ -36,7 +40,7 @@ from service.channels.operations import (
 from service.channels.operations.bounces import take_bounce
 from service.db import Pool
 from service.workers.retry import retry_in_s
-from tests.channels.post_office import KEYS, Office
+from tests.channels.post_office import KEYS, SETTINGS, Office
 
 ORGANISER, TOKEN = UUID(int=1), UUID("0192f0c1-aaaa-4bbb-8ccc-0123456789ab")
 ADDRESS = bounce_address("bounce@county.example", attempt_address(ORGANISER, TOKEN))
@@ -181,8 +185,6 @@ def test_one_mailbox_that_has_the_mail_is_enough() -> None:
 
 
 def test_encoded_and_international_reports_are_read_too() -> None:
-    import base64
-
     text = PER_MESSAGE + recipient()
     encoded = base64.encodebytes(text.encode()).decode()
     assert told(dsn(report=encoded, encoding="base64")) == ("bounced", "5.1.1")
@@ -268,13 +270,44 @@ def test_a_mail_that_is_made_to_harm_costs_a_moment(make: Callable[[], bytes]) -
     read_bounce(make())
 
 
+def test_what_comes_after_a_megabyte_is_not_looked_at() -> None:
+    late = dsn().replace(b"\n\nThis is", b"\n\n" + b"x" * MAIL_MAX_BYTES + b"\nThis is", 1)
+    assert not isinstance(read_bounce(late), Bounce)
+
+
 def test_no_more_than_a_megabyte_is_kept_and_the_writer_is_heard_out() -> None:
     stream = io.BytesIO(b"x" * (3 * MAIL_MAX_BYTES))
     assert len(read_bounded(stream)) == MAIL_MAX_BYTES
     assert stream.read() == b""
 
 
-# Verdicts
+# The command
+
+
+def run_bounces(mail: bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "service", "bounces"]
+    return subprocess.run(command, input=mail, env={"PATH": os.environ["PATH"], **environment}, capture_output=True)
+
+
+def test_a_mail_that_is_no_bounce_is_dealt_with_though_the_database_is_down() -> None:
+    mail = f"From: maija@perhe.fi\nTo: {ADDRESS}\nAuto-Submitted: auto-replied\n\nOlen lomalla.\n".encode()
+    done = run_bounces(mail + b"x" * 2 * MAIL_MAX_BYTES, **SETTINGS)
+    assert done.returncode == 0
+    assert b'"reason": "auto_reply"' in done.stderr
+    assert b"perhe.fi" not in done.stderr
+
+
+def test_a_bounce_is_kept_by_the_mail_server_while_the_database_is_down_or_a_setting_is_missing() -> None:
+    down = run_bounces(dsn(), **SETTINGS)
+    assert down.returncode == 75
+    assert b"database_unavailable" in down.stderr or b"DatabaseUnavailable" in down.stderr
+    assert b"perhe.fi" not in down.stderr
+    unset = run_bounces(dsn())
+    assert unset.returncode == 75
+    assert b"DATABASE_URL" in unset.stderr
+
+
+# What failures ask for
 
 
 @pytest.mark.parametrize(
@@ -395,6 +428,7 @@ async def test_a_delay_tells_of_a_mail_whose_250_was_lost_that_it_need_not_be_re
         await look_up(office.delivery, silent)
     assert await claim_due(office.delivery, limit=10) == []
     assert await office.state(sending.message_id) == ("sent", None)
+    assert (await office.row(sending.message_id))["due_at"] is None, "there is nobody to ask"
 
 
 async def test_a_bounce_that_is_faster_than_our_own_record_of_the_250_stands(office: Office) -> None:

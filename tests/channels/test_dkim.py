@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,8 +35,6 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | N
 def record(name: bytes, timeout: int = 5) -> bytes:
     """The DNS that a receiver would ask."""
     assert name == b"s2026._domainkey.county.example."
-    import base64
-
     der = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return b"v=DKIM1; k=rsa; p=" + base64.b64encode(der)
 
@@ -92,6 +91,12 @@ def test_a_mail_that_was_changed_on_the_way_does_not_verify(was: bytes, becomes:
 )
 def test_no_field_can_be_put_in_front_of_a_signed_mail(field: bytes) -> None:
     assert not is_valid(field + b"\r\n" + signed(mail()))
+
+
+def test_of_two_fields_of_a_name_the_lower_one_is_signed() -> None:
+    twice = b"Auto-Submitted: no\r\n" + mail()
+    assert is_valid(signed(twice))
+    assert is_valid(signed(twice).replace(b"Auto-Submitted: no\r\n", b"Auto-Submitted: nu\r\n", 1))
 
 
 async def test_the_gateway_signs_what_it_sends() -> None:

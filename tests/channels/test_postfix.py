@@ -26,7 +26,7 @@ from service.channels.gateways.smtp_pool import Security, Server
 from service.channels.operations import Answered, Delivery, Sending, claim_due, decide_failures, record_answers
 from service.db import Pool
 from service.workers.retry import retry_in_s
-from tests.channels.post_office import SECRET, Office
+from tests.channels.post_office import SECRET, SETTINGS, Office
 from tests.channels.postfix import BOUNCES, FAMILIES, Piped, Postfix, missing, running_postfix
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -103,19 +103,7 @@ async def sender(postfix: Postfix, pool: Pool) -> AsyncIterator[Sender]:
 
 async def run_bounces(database_url: str, piped: Piped) -> int:
     """The command, as the pipe of a mail server runs it."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "REDIS_URL": "redis://127.0.0.1:9",
-        "PUBLIC_URL": "https://seteli.test",
-        "ENCRYPTION_KEYS": f"e1:{base64.b64encode(b'e' * 32).decode()}",
-        "INDEX_KEYS": f"i1:{base64.b64encode(b'i' * 32).decode()}",
-        "TWILIO_ACCOUNT_SID": "AC0",
-        "TWILIO_AUTH_TOKEN": "token",
-        "TWILIO_SENDER": "+358457300100",
-        "SMTP_HOST": "127.0.0.1",
-        "EMAIL_SENDER": "Seteli <seteli@county.test>",
-    }
+    environment = {"PATH": os.environ["PATH"], **SETTINGS, "DATABASE_URL": database_url}
     command = [sys.executable, "-m", "service", "bounces", "--recipient", piped.recipient]
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
