@@ -106,7 +106,8 @@ async def count_misses_today(conn: Connection) -> int:
 
 # Keyset on the id, which is a UUIDv7: newest first, and new debits never shift a page.
 HISTORY = """
-SELECT e.entry_id, e.amount, e.service_date, date_trunc('second', e.entered_at) AS entered_at, e.reference, e.voucher_id,
+SELECT e.entry_id, e.voucher_id, e.amount, e.service_date, e.reference,
+       date_trunc('second', e.entered_at) AS entered_at,
        v.unit, v.programme, o.slug AS organiser, d.decision_ref, c.last_four,
        r.entry_id AS reversed_by, date_trunc('second', r.entered_at) AS reversed_at
 FROM entries e
