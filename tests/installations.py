@@ -99,8 +99,8 @@ def decision(**changes: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def install(settings: Settings) -> AsyncIterator[Installation]:
-    """Open resources, load the sample data, make a key for each owner, and serve."""
+async def install(settings: Settings, *, port: int | None = None) -> AsyncIterator[Installation]:
+    """Open resources, load the sample data, make a key for each owner, and serve, at `port` if others must find it."""
     async with open_resources(settings) as resources:
         async with transaction(resources.pool) as conn:
             await load_sample(conn)
@@ -108,5 +108,5 @@ async def install(settings: Settings) -> AsyncIterator[Installation]:
             for provider in PROVIDERS:
                 made = await create_key(conn, business_id=provider.business_id, name="test")
                 keys[provider.business_id] = made.key
-        async with TestClient(TestServer(build_app(resources))) as client:
+        async with TestClient(TestServer(build_app(resources), port=port)) as client:
             yield Installation(resources, client, keys)

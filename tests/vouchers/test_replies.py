@@ -1,0 +1,329 @@
+"""Families text back: the real application and dispatcher, with the sandbox's phones at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+from twilio.request_validator import RequestValidator
+
+from service.db import Pool
+from service.sandbox.sample import COUNTY, FAMILY_SERVICES, TOWN
+from service.workers.dispatcher import Dispatcher
+from tests.installations import Installation, install, settings_for
+from tests.sandbox.desk import ACCOUNT, FAMILY, TOKEN, Sandbox, running_sandbox
+
+PROVIDER = FAMILY_SERVICES.business_id
+STRANGER = "+358409999999"
+
+
+@dataclass
+class Town:
+    """An installation at work, and the phones and mailboxes of its families."""
+
+    here: Installation
+    sandbox: Sandbox
+    public_url: str
+
+    async def text(self, body: str, *, sender: str = FAMILY) -> None:
+        status, answer = await self.sandbox.post("/inbound", {"from": sender, "body": body})
+        assert (status, answer["status"]) == (200, 200), answer
+        assert answer["body"].endswith("<Response/>")
+
+    async def hook(self, form: dict[str, str], *, url: str | None = None, token: str = TOKEN) -> int:
+        signature = RequestValidator(token).compute_signature(url or f"{self.public_url}/hooks/twilio/inbound", form)
+        answer = await self.here.client.post(
+            "/hooks/twilio/inbound", data=form, headers={"X-Twilio-Signature": signature}
+        )
+        return answer.status
+
+    async def texts(self, phone: str = FAMILY) -> list[str]:
+        """Oldest first."""
+        texts = await self.sandbox.get(f"/messages?to=%2B{phone[1:]}")
+        return [text["body"] for text in sorted(texts, key=itemgetter("at"))]
+
+    async def wait_for_texts(self, count: int, phone: str = FAMILY) -> list[str]:
+        async with asyncio.timeout(10):
+            while len(texts := await self.texts(phone)) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return texts
+
+    async def quiet_texts(self, phone: str = FAMILY) -> list[str]:
+        """The texts when everything that was queued has been handed over."""
+        async with asyncio.timeout(10):
+            while await self.value("SELECT count(*) FROM messages WHERE state IN ('pending', 'sending')"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return await self.texts(phone)
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        return await self.here.resources.pool.fetchval(query, *arguments)
+
+    async def effects(self) -> list[str]:
+        rows = await self.here.resources.pool.fetch("SELECT effect FROM inbound_texts ORDER BY received_at")
+        return [row["effect"] for row in rows]
+
+    async def decide(self, owner: str = COUNTY, **beneficiary: Any) -> dict[str, Any]:
+        family = {"phone": FAMILY, "language": "fi", **beneficiary}
+        return await self.here.decide(owner, beneficiary=family)
+
+    async def message_in_state(self, voucher_id: str, state: str, **wanted: Any) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            while True:
+                answer = await self.here.call(COUNTY, "GET", f"/v1/vouchers/{voucher_id}/messages")
+                for message in (await answer.json())["messages"]:
+                    if message["state"] == state and all(message[name] == value for name, value in wanted.items()):
+                        return dict(message)
+                await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def delivering(here: Installation) -> AsyncIterator[None]:
+    stop, dispatcher = asyncio.Event(), Dispatcher(here.resources.delivery)
+    running = asyncio.create_task(dispatcher.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(running, 20)
+
+
+@pytest.fixture
+async def town(pool: Pool, database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Town]:
+    port = free_port()
+    public_url = f"http://127.0.0.1:{port}"
+    pace = {"sent_after_s": 0.01, "delivered_after_s": 0.02}
+    async with running_sandbox(tmp_path / "data", inbound_url=f"{public_url}/hooks/twilio/inbound", **pace) as sandbox:
+        settings = settings_for(
+            database_url,
+            redis_url,
+            public_url=public_url,
+            twilio_account_sid=ACCOUNT,
+            twilio_auth_token=SecretStr(TOKEN),
+            twilio_base_url=sandbox.url,
+            smtp_port=sandbox.smtp_port,
+            smtp_tls="none",
+            poll_interval_s=0.05,
+            quiet_from=0,
+            quiet_to=0,
+        )
+        async with install(settings, port=port) as here, delivering(here):
+            yield Town(here, sandbox, public_url)
+
+
+async def test_saldo_brings_the_balance_to_the_phone(town: Town) -> None:
+    made = await town.decide()
+    [first] = await town.wait_for_texts(1)
+    await town.text("Saldo?")
+    texts = await town.wait_for_texts(2)
+    code = await town.here.code_of(made["voucher_id"])
+    assert code in first
+    assert f"..{code[-4:]}: 12 t" in texts[1]
+    assert code[:4] not in texts[1].replace("014", "")
+    assert await town.effects() == ["answered"]
+
+
+async def test_the_balance_is_in_the_familys_language(town: Town) -> None:
+    await town.decide(language="sv")
+    await town.wait_for_texts(1)
+    await town.text("saldo")
+    assert "Kvar" in (await town.wait_for_texts(2))[1]
+
+
+async def test_several_vouchers_are_listed_three_at_most(town: Town) -> None:
+    for _ in range(4):
+        await town.decide()
+    await town.wait_for_texts(4)
+    await town.text("SALDO")
+    listed = (await town.wait_for_texts(5))[4]
+    assert listed.count("..") == 3
+
+
+async def test_two_organisers_answer_each_for_itself_and_see_nothing_of_each_other(town: Town) -> None:
+    county, other = await town.decide(COUNTY), await town.decide(TOWN)
+    await town.wait_for_texts(2)
+    await town.text("SALDO")
+    texts = await town.wait_for_texts(4)
+    endings = [(await town.here.code_of(made["voucher_id"]))[-4:] for made in (county, other)]
+    for ending in endings:
+        assert sum(f"..{ending}" in text for text in texts[2:]) == 1
+    rows = await town.here.resources.pool.fetch(
+        "SELECT m.organiser_id = v.organiser_id AS own, fields::text AS fields, v.voucher_id"
+        " FROM messages m JOIN vouchers v ON v.voucher_id = m.subject_id WHERE kind = 'reply_balance'"
+    )
+    assert [row["own"] for row in rows] == [True, True]
+    for row in rows:
+        is_county = str(row["voucher_id"]) == county["voucher_id"]
+        assert endings[is_county] not in row["fields"]
+    answer = await town.here.call(TOWN, "GET", f"/v1/vouchers/{county['voucher_id']}")
+    assert answer.status == 404
+
+
+async def test_uudelleen_sends_the_code_again_as_often_as_a_caseworker_could(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    code = await town.here.code_of(made["voucher_id"])
+    for number in range(5):
+        await town.text(f"Uudelleen {number}")
+    texts = await town.wait_for_texts(6)
+    assert all(code in text for text in texts)
+    answer = await town.here.call(COUNTY, "POST", f"/v1/vouchers/{made['voucher_id']}/resend", {"reason": "x"})
+    assert answer.status == 429, "one limit for both"
+    await town.text("uudelleen taas")
+    last = (await town.wait_for_texts(7))[6]
+    assert code not in last
+    assert (await town.effects())[-1] == "resend_limited"
+
+
+async def test_a_forged_sender_gets_nothing_to_its_own_phone(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    await town.text("UUDELLEEN", sender=STRANGER)
+    [answer] = await town.wait_for_texts(1, STRANGER)
+    assert await town.here.code_of(made["voucher_id"]) not in answer
+    assert len(await town.quiet_texts()) == 1
+
+
+async def test_an_unknown_number_is_answered_once_a_day(town: Town) -> None:
+    await town.text("SALDO", sender=STRANGER)
+    assert "Emme tunne" in (await town.wait_for_texts(1, STRANGER))[0]
+    for word in ("apua", "hei", "UUDELLEEN", "EI"):
+        await town.text(word, sender=STRANGER)
+    assert len(await town.quiet_texts(STRANGER)) == 1
+    assert await town.effects() == ["stranger_answered", *["over_limit"] * 4]
+
+
+async def test_a_forged_text_is_refused_and_changes_nothing(town: Town) -> None:
+    await town.decide()
+    form = {"MessageSid": "SM" + "0" * 32, "From": FAMILY, "To": "+358457300100", "Body": "STOP"}
+    assert await town.hook(form, token="another") == 403
+    assert await town.hook(form, url="https://other.example/hooks/twilio/inbound") == 403
+    assert await town.value("SELECT count(*) FROM inbound_texts") == 0
+    assert await town.value("SELECT count(*) FROM suppressions") == 0
+
+
+async def test_a_replayed_text_changes_nothing(town: Town) -> None:
+    await town.decide()
+    await town.wait_for_texts(1)
+    form = {"MessageSid": "SM" + uuid4().hex, "From": FAMILY, "To": "+358457300100", "Body": "SALDO"}
+    assert [await town.hook(form) for _ in range(3)] == [200, 200, 200]
+    await town.wait_for_texts(2)
+    assert len(await town.quiet_texts()) == 2
+    assert await town.hook({"From": FAMILY}) == 200
+
+
+async def test_stop_sends_what_follows_by_mail_or_to_a_person_and_start_ends_it(town: Town) -> None:
+    with_mail, without = await town.decide(email="maija@perhe.example"), await town.decide()
+    await town.wait_for_texts(2)
+    await town.text("stop")
+    for made in (with_mail, without):
+        answer = await town.here.call(COUNTY, "POST", f"/v1/vouchers/{made['voucher_id']}/resend", {"reason": "x"})
+        assert answer.status == 200
+    await town.message_in_state(with_mail["voucher_id"], "sent", channel="email")
+    escalated = await town.message_in_state(without["voucher_id"], "escalated")
+    assert escalated["reason"] == "suppressed_contact"
+    assert escalated["attempts"] == []
+    assert "START" in escalated["told"]
+    seen = await (await town.here.call(COUNTY, "GET", f"/v1/vouchers/{without['voucher_id']}")).json()
+    assert [(found["channel"], found["reason"]) for found in seen["suppressions"]] == [("sms", "opted_out")]
+    assert await town.value("SELECT count(*) FROM attention WHERE resolved_at IS NULL") == 1
+    assert len(await town.quiet_texts()) == 2
+
+    await town.text("Start")
+    await town.here.call(COUNTY, "POST", f"/v1/vouchers/{without['voucher_id']}/resend", {"reason": "x"})
+    await town.wait_for_texts(3)
+    seen = await (await town.here.call(COUNTY, "GET", f"/v1/vouchers/{without['voucher_id']}")).json()
+    assert seen["suppressions"] == []
+
+
+async def test_a_caseworker_lifts_a_suppression_once_with_a_reason(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    await town.text("SEIS")
+    path = f"/v1/vouchers/{made['voucher_id']}/lift-suppression"
+    body = {"channel": "sms", "reason": "Perhe pyysi"}
+    assert (await town.here.call(TOWN, "POST", path, body)).status == 404
+    assert await town.value("SELECT count(*) FROM suppressions WHERE lifted_at IS NULL") == 1
+    assert (await town.here.call(COUNTY, "POST", path, body)).status == 200
+    assert (await town.here.call(COUNTY, "POST", path, body)).status == 200
+    assert (await town.here.call(COUNTY, "POST", path, {"channel": "fax", "reason": "x"})).status == 400
+    assert await town.value("SELECT count(*) FROM suppressions WHERE lifted_at IS NULL") == 0
+    assert await town.value("SELECT count(*) FROM audit WHERE action = 'voucher.lift_suppression'") == 1
+    assert await town.value("SELECT lift_reason FROM suppressions") == "Perhe pyysi"
+
+
+async def test_a_new_contact_does_not_inherit_the_old_ones_stop(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    await town.text("STOP")
+    path = f"/v1/vouchers/{made['voucher_id']}"
+    await town.here.call(COUNTY, "POST", f"{path}/contact", {"phone": "040 765 4321", "reason": "uusi numero"})
+    await town.wait_for_texts(1, "+358407654321")
+    assert (await (await town.here.call(COUNTY, "GET", path)).json())["suppressions"] == []
+
+
+async def test_ei_disputes_the_newest_visit_that_the_family_was_told_of(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    code = await town.here.code_of(made["voucher_id"])
+    debits = []
+    for number in range(2):
+        answer = await town.here.call(
+            PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 60 + 30 * number}, key=f"k{number}"
+        )
+        debits.append((await answer.json())["debit_id"])
+        await town.wait_for_texts(2 + number)
+    await town.text("EI, ei ollut käyntiä")
+    assert "1 t 30 min" in (await town.wait_for_texts(4))[3]
+    row = await town.here.resources.pool.fetchrow("SELECT reason, subject_id, entry_id FROM attention")
+    assert (row["reason"], str(row["subject_id"]), row["entry_id"]) == ("disputed", made["voucher_id"], UUID(debits[1]))
+    await town.text("ei!!")
+    await town.wait_for_texts(5)
+    assert await town.value("SELECT count(*) FROM attention") == 1
+
+
+async def test_ei_without_a_visit_is_answered_with_help(town: Town) -> None:
+    await town.decide()
+    await town.wait_for_texts(1)
+    await town.text("EI")
+    assert "014 555 0101" in (await town.wait_for_texts(2))[1]
+    assert await town.value("SELECT count(*) FROM attention") == 0
+
+
+async def test_a_visit_that_the_number_was_not_told_of_cannot_be_disputed_by_it(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    code = await town.here.code_of(made["voucher_id"])
+    await town.here.call(PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 60}, key="k")
+    await town.wait_for_texts(2)
+    path = f"/v1/vouchers/{made['voucher_id']}/contact"
+    await town.here.call(COUNTY, "POST", path, {"phone": "040 765 4321", "reason": "uusi numero"})
+    await town.text("EI")
+    await town.text("EI", sender="+358407654321")
+    assert await town.value("SELECT count(*) FROM attention") == 0
+    assert (await town.effects())[0] == "stranger_answered"
+
+
+async def test_a_voucher_that_ended_is_not_told_of_any_more(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    await town.here.call(COUNTY, "POST", f"/v1/vouchers/{made['voucher_id']}/cancel", {"reason": "x"})
+    await town.text("SALDO")
+    [_, answer] = await town.wait_for_texts(2)
+    assert ".." not in answer
+    assert "014 555 0101" in answer
