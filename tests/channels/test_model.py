@@ -20,6 +20,7 @@ from service.channels.model import (
     RECEIPT_MOVES,
     Failure,
     MessageState,
+    Move,
     Reason,
     Silence,
     action_of,
@@ -86,12 +87,24 @@ def test_a_class_of_error_that_this_version_does_not_know_is_unclassified() -> N
     tries=st.integers(0, 40),
     has_other=st.booleans(),
     left_s=st.floats(-1e6, 1e6),
+    pauses=st.integers(0, 3),
+    may_be_route=st.booleans(),
+    others_pass=st.booleans(),
     chance=st.floats(0, 1, exclude_max=True),
 )
 def test_every_failure_is_tried_again_in_time_told_another_way_or_told_to_a_person(
-    state: MessageState, channel: Any, reason: str, tries: int, has_other: bool, left_s: float, chance: float
+    state: MessageState,
+    channel: Any,
+    reason: str,
+    tries: int,
+    has_other: bool,
+    left_s: float,
+    pauses: int,
+    may_be_route: bool,
+    others_pass: bool,
+    chance: float,
 ) -> None:
-    failure = Failure(state, channel, reason, tries, has_other, left_s)
+    failure = Failure(state, channel, reason, tries, has_other, left_s, pauses, may_be_route, others_pass)
     wait_s = None if reason == Reason.SILENT else retry_in_s(channel, Action(reason), tries=tries, chance=chance)
     move = after_failure(failure, retry_in_s=wait_s)
     assert move.state is state or move.state in LEGAL_MOVES[state]
@@ -102,6 +115,45 @@ def test_every_failure_is_tried_again_in_time_told_another_way_or_told_to_a_pers
         assert move.due_in_s is None
         assert (move.state is S.ESCALATED) != move.uses_other_channel
         assert not move.uses_other_channel or has_other
+    assert not (move.pauses_gateway and move.ends_probe)
+
+
+def failed(reason: Action, **facts: Any) -> Failure:
+    return Failure(S.FAILED, "sms", reason, tries=0, has_other_channel=False, left_s=9e9, **facts)
+
+
+def test_a_fault_of_the_whole_gateway_keeps_its_message_however_often_it_is_met() -> None:
+    for pauses in range(20):
+        move = after_failure(failed(Action.PAUSE_GATEWAY, pauses_caused=pauses), retry_in_s=None)
+        assert (move.state, move.pauses_gateway) == (S.PENDING, True)
+
+
+@pytest.mark.parametrize(
+    ("pauses", "may_be_route", "others_pass", "is_given_up"),
+    [
+        (0, True, False, False),
+        (1, True, False, False),
+        (2, True, False, True),
+        (1, True, True, True),
+        (1, False, True, False),
+        (2, False, True, True),
+    ],
+)
+def test_a_message_that_may_be_the_fault_itself_is_given_up_instead_of_pausing_again(
+    pauses: int, may_be_route: bool, others_pass: bool, is_given_up: bool
+) -> None:
+    failure = failed(Action.PAUSE_GATEWAY, pauses_caused=pauses, may_be_route=may_be_route, others_pass=others_pass)
+    move = after_failure(failure, retry_in_s=None)
+    assert move.pauses_gateway is not is_given_up
+    assert (move.state, move.reason) == (
+        (S.ESCALATED, Reason.NOT_ROUTABLE) if is_given_up else (S.PENDING, Reason.GATEWAY_PAUSED)
+    )
+
+
+def test_what_nobody_knows_is_parked_with_a_person_whatever_other_channel_there_is() -> None:
+    for has_other in (True, False):
+        failure = Failure(S.FAILED, "sms", Action.UNCLASSIFIED, 0, has_other, 9e9)
+        assert after_failure(failure, retry_in_s=None) == Move(S.ESCALATED, reason=Reason.UNCLASSIFIED)
 
 
 @given(
@@ -228,10 +280,10 @@ class Histories(RuleBasedStateMachine):
         self.judge()
 
     @precondition(lambda self: self.calls)
-    @rule(data=st.data(), action=st.sampled_from(Action))
-    def refuse(self, data: st.DataObject, action: Action) -> None:
+    @rule(data=st.data(), action=st.sampled_from(Action), code=st.sampled_from(("30000", "21612")))
+    def refuse(self, data: st.DataObject, action: Action, code: str) -> None:
         sending = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
-        self.answers.append(Answered(sending, Refused("30000", action)))
+        self.answers.append(Answered(sending, Refused(code, action)))
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), tells=st.booleans())

@@ -89,6 +89,36 @@ async def test_it_never_has_more_calls_out_than_slots(office: Office) -> None:
     assert most == 7
 
 
+async def test_a_mail_server_that_hangs_delays_no_text(office: Office) -> None:
+    office.times = replace(office.times, gateway_timeout_s=20, concurrent_mails=3, concurrent_sends=3)
+    office.email.delay_s = 20
+    for _ in range(50):
+        await office.queue(phone=None, email="maija@perhe.fi")
+    stop, dispatcher = asyncio.Event(), Dispatcher(office.delivery)
+    running = asyncio.create_task(dispatcher.run(stop))
+    try:
+        while office.email.calls < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for _ in range(10):
+            await office.queue()
+        dispatcher.wake()
+        await until(count(office, "accepted", 10), within_s=3)
+        assert office.email.calls == 3
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_rate_is_used_to_the_full_and_not_exceeded(office: Office) -> None:
+    office.times = replace(office.times, sms_per_second=50, poll_interval_s=1)
+    async with transaction(office.pool) as conn:
+        await operations.queue_messages(conn, KEYS, [office.message() for _ in range(150)])
+    async with delivering(office), delivering(office):
+        await asyncio.sleep(2)
+        assert 50 + 1.4 * 50 < office.sms.calls <= 50 + 2.1 * 50
+        await until(count(office, "accepted", 150))
+
+
 async def test_a_throttled_message_is_sent_again_by_itself(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "retry_in_s", lambda *_args, **_options: 0.05)
     office.sms.script = [Refused("20429", Action.RETRY)] * 2
