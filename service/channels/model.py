@@ -116,7 +116,7 @@ MOST_UNKNOWNS: Mapping[ChannelName, int] = {"sms": 3, "email": 2}
 """Attempts of unknown outcome before a person decides. E-mail cannot be looked up, so it is resent once only."""
 
 HAS_RECEIPTS: Mapping[ChannelName, bool] = {"sms": True, "email": False}
-"""Whether the gateway tells of delivery and can be asked. A mail server's 250 is the last we hear of an e-mail."""
+"""Whether the gateway tells of delivery and can be asked. After a mail server's 250 only a bounce may come."""
 
 MOST_LOOK_UPS = 2
 PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
