@@ -122,6 +122,16 @@ def test_a_template_says_whether_it_was_reviewed_and_names_only_fields_of_its_ki
         assert not re.search(r"[<>&]", words), "the words of a mail are also its HTML"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path.name.endswith("sms.txt") and path.name.split(".")[0] in GSM_LANGUAGES],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_no_wording_in_a_gsm_language_has_a_letter_that_would_halve_its_room(path: Path) -> None:
+    words = re.sub(r"\{[{%#].*?[}%#]\}", "", path.read_text("utf-8"))
+    assert measure(words).encoding is Encoding.GSM_7
+
+
 SERVICE_WORDS = re.compile(
     r"palveluseteli|servicesedel|voucher|bálvalusseaddel|ваучер|قسيمة|قسيمت|foojar|osak", re.IGNORECASE
 )
