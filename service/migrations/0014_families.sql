@@ -70,14 +70,14 @@ CREATE INDEX vouchers_by_end ON vouchers (valid_to);
 -- Messages that ended without having been delivered and need a person, one row a message.
 -- A voucher's message is a matter of its own. What is told besides (receipts, reminders) is no matter of its own: the
 -- item is about the voucher (about_message is NULL), so that ten visits to a family with a dead number are one item,
--- and a family that wants no texts needs nobody. An answer to a text (reply_…) can be asked for again.
+-- and a family that wants no texts, or had enough of them today, needs nobody. An answer to a text (reply_…) can be asked for again.
 CREATE INDEX messages_escalated ON messages (created_at) WHERE state = 'escalated';
 CREATE VIEW messages_needing_person AS
 SELECT m.organiser_id, m.message_id, m.subject_id, COALESCE(m.reason, 'unclassified') AS reason, m.created_at,
        CASE WHEN m.kind = 'voucher' THEN m.message_id END AS about_message
 FROM messages m
 WHERE m.state = 'escalated' AND m.kind NOT LIKE 'reply\_%'
-  AND (m.kind = 'voucher' OR m.reason NOT IN ('opted_out', 'suppressed_contact'));
+  AND (m.kind = 'voucher' OR m.reason NOT IN ('opted_out', 'suppressed_contact', 'number_cap'));
 CREATE INDEX attention_of_subject ON attention (organiser_id, subject_id);
 
 -- The debit functions again, with one step more: what the family is told, in the transaction of what it tells. They

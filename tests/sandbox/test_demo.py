@@ -22,7 +22,8 @@ from rich.console import Console
 
 from service.sandbox.client import World
 from service.sandbox.processes import command_line
-from service.sandbox.story import EMAIL, PHONE, STEPS, play
+from service.sandbox.scene import EMAIL, PHONE
+from service.sandbox.story import STEPS, play
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {"postgres", "valkey", "sandbox", "web", "worker"}
