@@ -23,7 +23,7 @@ from service.channels.gateways.dkim import Signer, SigningKeyUnusable, read_sign
 from service.channels.gateways.smtp import SmtpGateway
 from service.channels.gateways.smtp_pool import Server
 from service.channels.gateways.twilio import TwilioGateway
-from service.channels.operations import Delivery, ReceiptGroup, Replying, receipt_group
+from service.channels.operations import Delivery, ReceiptGroup, Reception, receipt_group
 from service.channels.operations.quiet import hold_quiet
 from service.channels.rendering import Templates, qr_png
 from service.channels.sms_text import can_receive
@@ -52,7 +52,7 @@ class Resources:
     debit_group: DebitGroup
     receipt_group: ReceiptGroup
     delivery: Delivery
-    replies: Replying
+    reception: Reception
 
     async def authenticate(self, key: str) -> Caller | None:
         return await self.credentials.authenticate(key)
@@ -86,7 +86,11 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             credentials=Credentials(pool),
             debit_group=debits,
             receipt_group=receipts,
-            replies=Replies(keys, settings.resends_per_day, find_told_debit).answer,
+            reception=Reception(
+                reply=Replies(keys, settings.resends_per_day, find_told_debit).answer,
+                countries=settings.sms_countries,
+                answers_per_day=settings.text_answers_per_day,
+            ),
             delivery=Delivery(
                 pool=pool,
                 keys=keys,

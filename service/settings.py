@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     concurrent_sends: int = Field(default=120, ge=1)  # texts under way in one worker
     concurrent_mails: int = Field(default=20, ge=1)  # a pool of their own: a mail server that hangs delays no text
     resends_per_day: int = Field(default=5, ge=1)
+    text_answers_per_day: int = Field(default=10, ge=1)  # to one number that texts us
     # Limits over all workers. 0: none.
     sms_per_second: float = Field(default=0, ge=0)
     mails_per_second: float = Field(default=0, ge=0)

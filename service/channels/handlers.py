@@ -11,7 +11,7 @@ import structlog
 from service import metrics
 from service.channels.gateway import parse_attempt_address
 from service.channels.gateways import twilio
-from service.channels.operations import Incoming, ReceiptGroup, Replying, Report, take_text
+from service.channels.operations import Incoming, ReceiptGroup, Reception, Report, take_text
 from service.web import Call, EdgeResources, Reply, Route
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ class ReceiptResources(EdgeResources, Protocol):
 
 class InboundResources(EdgeResources, Protocol):
     @property
-    def replies(self) -> Replying: ...
+    def reception(self) -> Reception: ...
 
 
 async def post_twilio_status(call: Call) -> Reply:
@@ -78,13 +78,7 @@ async def post_twilio_inbound(call: Call) -> Reply:
         log.warning("text_unreadable", gateway=twilio.NAME)
         return _TAKEN
     resources = cast(InboundResources, call.resources)
-    queued = await take_text(
-        resources.pool,
-        resources.keys,
-        resources.replies,
-        Incoming(twilio.NAME, *parsed),
-        countries=resources.settings.sms_countries,
-    )
+    queued = await take_text(resources.pool, resources.keys, resources.reception, Incoming(twilio.NAME, *parsed))
     for message_id in queued:
         resources.wakeups.wake(message_id)
     return _TAKEN

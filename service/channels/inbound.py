@@ -17,8 +17,6 @@ from service.channels.languages import INTENT_BY_WORD, KEYWORDS, LAST_RESORT, In
 
 Asked = Intent | Literal["unknown"]
 
-ANSWERS_PER_DAY = 10
-"""To one number. A family in trouble asks a few times; a loop asks for ever."""
 GUESSES_PER_DAY = 3
 """Answers a day to texts that ask for nothing we know: whoever writes those is often no person."""
 STRANGER_ANSWERS_PER_DAY = 1
@@ -124,15 +122,20 @@ def is_automatic(text: str) -> bool:
     return any(f" {phrase} " in folded for phrase in _AUTOMATIC)
 
 
-def reason_for_silence(intent: Asked, history: History, *, looks_automatic: bool) -> Effect | None:
-    """Why a text gets no answer; None: it gets one. STOP and START never get here: they count whatever came before."""
+def reason_for_silence(
+    intent: Asked, history: History, *, looks_automatic: bool, answers_per_day: int
+) -> Effect | None:
+    """Why a text gets no answer; None: it gets one. STOP and START never get here: they count whatever came before.
+
+    A family in trouble asks a few times a day; a loop asks for ever.
+    """
     if history.is_echo:
         return Effect.ECHO
     if looks_automatic and intent == "unknown":
         return Effect.AUTOMATIC
     if history.repeats >= REPEATS_MIN:
         return Effect.REPEATED
-    is_over = history.answers_today >= ANSWERS_PER_DAY
+    is_over = history.answers_today >= answers_per_day
     is_over |= intent == "unknown" and history.guesses_today >= GUESSES_PER_DAY
     return Effect.OVER_LIMIT if is_over else None
 

@@ -81,6 +81,10 @@ class Client:
         """One request to the sandbox."""
         return await self._patiently(method, self._world.sandbox_url + path, None, {}, query)
 
+    async def text_from(self, phone: str, body: str) -> Answer:
+        """The family texts; the sandbox tells what the service answered to its webhook."""
+        return await self._patiently("POST", f"{self._world.sandbox_url}/inbound", {"from": phone, "body": body}, {})
+
     async def _patiently(
         self, method: str, url: str, body: Json | None, headers: Json, query: Mapping[str, str] | None = None
     ) -> Answer:

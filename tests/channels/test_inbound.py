@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.channels.inbound import (
-    ANSWERS_PER_DAY,
     GUESSES_PER_DAY,
     Effect,
     History,
@@ -20,11 +19,13 @@ from service.channels.inbound import (
     reason_for_silence,
 )
 from service.channels.languages import KEYWORDS, fold_keyword
-from service.channels.operations import Incoming, Inquiry, Replied, standing, take_text
+from service.channels.operations import Incoming, Inquiry, Reception, Replied, standing, take_text
 from service.db import Connection, Pool, transaction
 from tests.channels.post_office import KEYS, Office
 
 PHONE = "+358401234567"
+
+ANSWERS_PER_DAY = 10
 
 # What a text asks for
 
@@ -133,7 +134,7 @@ def test_only_a_mobile_of_a_country_served_is_answered(sender: str, phone: str |
 )
 def test_a_machine_that_says_so_is_not_answered(text: str) -> None:
     assert is_automatic(text)
-    assert reason_for_silence("unknown", History(), looks_automatic=True) is Effect.AUTOMATIC
+    assert reason_for_silence("unknown", History(), looks_automatic=True, answers_per_day=9) is Effect.AUTOMATIC
 
 
 @pytest.mark.parametrize("text", ["SALDO", "EI", "olen kotona", "Ajan bussilla, SALDO?", "office"])
@@ -155,7 +156,7 @@ def test_a_family_is_not_taken_for_a_machine(text: str) -> None:
     ],
 )
 def test_when_it_is_better_not_to_answer(intent: str, history: History, silence: Effect | None) -> None:
-    assert reason_for_silence(intent, history, looks_automatic=False) is silence  # type: ignore[arg-type]
+    assert reason_for_silence(intent, history, looks_automatic=False, answers_per_day=ANSWERS_PER_DAY) is silence  # type: ignore[arg-type]
 
 
 # Taking a text in
@@ -175,7 +176,7 @@ class Desk:
 
     async def text(self, body: str, *, sender: str = PHONE, reference: str | None = None) -> tuple[UUID, ...]:
         incoming = Incoming("twilio", reference or f"SM{uuid4().hex}", sender, body)
-        return await take_text(self.office.pool, KEYS, self.reply, incoming, countries=("FI",))
+        return await take_text(self.office.pool, KEYS, Reception(self.reply, ("FI",), ANSWERS_PER_DAY), incoming)
 
     async def effects(self) -> list[str]:
         rows = await self.office.pool.fetch("SELECT effect FROM inbound_texts ORDER BY received_at")
@@ -284,6 +285,6 @@ async def test_an_answer_that_fails_leaves_nothing_behind(desk: Desk) -> None:
 
     incoming = Incoming("twilio", "SM1", PHONE, "saldo")
     with pytest.raises(RuntimeError):
-        await take_text(desk.office.pool, KEYS, fail, incoming, countries=("FI",))
+        await take_text(desk.office.pool, KEYS, Reception(fail, ("FI",), 1), incoming)
     assert await desk.effects() == []
     assert len(await desk.text("saldo", reference="SM1")) == 1

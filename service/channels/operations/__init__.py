@@ -1,7 +1,7 @@
 """The use cases of delivery, each one transaction. Other nouns call `queue_message` and its like in theirs."""
 
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
-from service.channels.operations.inbound import Incoming, Inquiry, Replied, Replying, take_text
+from service.channels.operations.inbound import Incoming, Inquiry, Reception, Replied, take_text
 from service.channels.operations.outbox import (
     queue_message,
     queue_messages,
@@ -55,9 +55,9 @@ __all__ = [
     "Inquiry",
     "Pause",
     "ReceiptGroup",
+    "Reception",
     "Repair",
     "Replied",
-    "Replying",
     "Report",
     "Resumed",
     "SecretFields",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -66,16 +66,23 @@ class Incoming:
     body: str = field(repr=False)
 
 
-async def take_text(
-    pool: Pool, keys: Keys, answer: Replying, incoming: Incoming, *, countries: Sequence[str]
-) -> tuple[UUID, ...]:
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """Who answers, and whom: mobiles of these countries, each this often in 24 hours."""
+
+    reply: Replying
+    countries: tuple[str, ...]
+    answers_per_day: int
+
+
+async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Incoming) -> tuple[UUID, ...]:
     """Do what a text asks for, and write down that it came; returns the messages that were queued.
 
     Idempotent by the gateway's reference. STOP and START always count; anything else is answered unless a machine
     seems to be writing, or the number has had its answers for today (`inbound.reason_for_silence`). Nothing of the
     words is kept. Raises DatabaseUnavailable, OutcomeUnknown.
     """
-    intent, phone = read_intent(incoming.body), read_sender(incoming.sender, countries)
+    intent, phone = read_intent(incoming.body), read_sender(incoming.sender, reception.countries)
     sender = phone or incoming.sender[:_JUNK_MAX]
     text = InboundText(
         gateway=incoming.gateway,
@@ -89,7 +96,7 @@ async def take_text(
         if not await queries.insert_text(conn, text=text):
             metrics.inbound_texts.labels(intent, "duplicate").inc()
             return ()
-        answered = await _respond(conn, keys, answer, intent, phone, incoming.body)
+        answered = await _respond(conn, keys, reception, intent, phone, incoming.body)
         await queries.update_effect(
             conn, gateway=incoming.gateway, reference=incoming.reference, effect=answered.effect
         )
@@ -100,7 +107,7 @@ async def take_text(
 
 
 async def _respond(
-    conn: Connection, keys: Keys, answer: Replying, intent: Asked, phone: str | None, body: str
+    conn: Connection, keys: Keys, reception: Reception, intent: Asked, phone: str | None, body: str
 ) -> Replied:
     if phone is None:
         return Replied(Effect.NOT_A_PHONE)
@@ -117,10 +124,12 @@ async def _respond(
         body_digests=_digests(keys, body),
         repeat_window_s=REPEAT_WINDOW_S,
     )
-    silence = reason_for_silence(intent, history, looks_automatic=is_automatic(body))
+    silence = reason_for_silence(
+        intent, history, looks_automatic=is_automatic(body), answers_per_day=reception.answers_per_day
+    )
     if silence is not None:
         return Replied(silence)
-    return await answer(conn, Inquiry(intent, phone, history, read_language(body)))
+    return await reception.reply(conn, Inquiry(intent, phone, history, read_language(body)))
 
 
 def _digests(keys: Keys, body: str) -> list[bytes]:
