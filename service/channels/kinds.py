@@ -53,7 +53,9 @@ KINDS: Mapping[str, Kind] = {
         "programme amount weekly valid_to organiser help_phone directory", opened="code code_digits", has_neutral=True
     ),
     "debit_receipt": _kind("provider amount service_date left help_phone last_four", has_neutral=True),
-    "debit_reversed": _kind("provider amount service_date left help_phone last_four", has_neutral=True, has_email=False),
+    "debit_reversed": _kind(
+        "provider amount service_date left help_phone last_four", has_neutral=True, has_email=False
+    ),
     "debit_receipts_day": _kind("count amount left day help_phone last_four"),
     "reminder_unused": _kind("programme left valid_to directory help_phone last_four", has_neutral=True),
     "reminder_expiring": _kind("programme left valid_to help_phone last_four", has_neutral=True),
