@@ -143,6 +143,7 @@ async def _open_gateways(settings: Settings, stack: AsyncExitStack) -> Mapping[C
     email = SmtpGateway(
         server,
         sender=settings.email_sender,
+        connections=settings.concurrent_mails,  # one each: who waits for a connection looks like a lost answer
         bounce_address=partial(bounce_address, settings.bounce_address) if settings.bounce_address else None,
         sign=_dkim_signer(settings),
     )

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     lookup_interval_s: float = Field(default=30, gt=0)
     poll_interval_s: float = Field(default=1, gt=0)
     concurrent_sends: int = Field(default=120, ge=1)  # texts under way in one worker
-    concurrent_mails: int = Field(default=20, ge=1)  # a pool of their own: a mail server that hangs delays no text
+    concurrent_mails: int = Field(default=8, ge=1)  # a pool of their own: a mail server that hangs delays no text
     resends_per_day: int = Field(default=5, ge=1)
     text_answers_per_day: int = Field(default=10, ge=1)  # to one number that texts us
     # Limits over all workers. 0: none.
