@@ -317,6 +317,7 @@ class MessageAnswer(AnswerModel):
     """`told` is what a caseworker can say to the family, in the language that was asked for."""
 
     message_id: UUID
+    kind: Annotated[str, Field(description="voucher, debit_receipt, reminder_unused, …; new ones may come")]
     channel: str
     language: str
     recipient_hint: str
@@ -346,6 +347,7 @@ class TimelineAnswer(AnswerModel):
 def _message(message: ShownMessage, language: str) -> MessageAnswer:
     return MessageAnswer(
         message_id=message.message_id,
+        kind=message.kind,
         channel=message.channel,
         language=message.language,
         recipient_hint=message.recipient_hint,

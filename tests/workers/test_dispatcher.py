@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ import pytest
 from service.channels import operations
 from service.channels.gateway import Action, Image, Refused
 from service.channels.model import DEADLINE_S
+from service.channels.operations.delivery import Round
 from service.db import Pool, open_pool, transaction
 from service.errors import DatabaseUnavailable
 from service.workers import dispatcher as module
@@ -24,9 +25,9 @@ def office(pool: Pool) -> Office:
 
 
 @asynccontextmanager
-async def delivering(office: Office) -> AsyncIterator[Dispatcher]:
+async def delivering(office: Office, *, rounds: Sequence[Round] = ()) -> AsyncIterator[Dispatcher]:
     """A dispatcher at work, stopped gracefully at the end."""
-    stop, dispatcher = asyncio.Event(), Dispatcher(office.delivery)
+    stop, dispatcher = asyncio.Event(), Dispatcher(replace(office.delivery, rounds=rounds))
     running = asyncio.create_task(dispatcher.run(stop))
     try:
         yield dispatcher
@@ -291,3 +292,57 @@ def test_the_lease_is_long_enough_for_a_call_and_a_wait_for_the_database() -> No
     times = Times()
     assert times.lease_s > times.gateway_timeout_s + module.GATEWAY_GRACE_S
     assert min(DEADLINE_S.values()) > times.unknown_wait_s + 2 * times.lookup_interval_s
+
+
+async def test_families_are_told_by_the_workers_own_clock_until_nothing_is_left(office: Office) -> None:
+    left, calls = [3, 2], 0
+
+    async def round_() -> int:
+        nonlocal calls
+        calls += 1
+        return left.pop() if left else 0
+
+    async with delivering(office, rounds=(round_,)) as dispatcher:
+
+        async def is_done() -> bool:
+            return calls == 3
+
+        await until(is_done)
+        await asyncio.sleep(0.2)
+        assert calls == 3, "and then not before the time"
+        dispatcher.tell_families()
+        calls = 2
+        await until(is_done)
+
+
+async def test_trouble_with_families_does_not_hold_up_deliveries_and_is_tried_again(office: Office) -> None:
+    calls = 0
+
+    async def round_() -> int:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise DatabaseUnavailable
+        return 0
+
+    await office.queue()
+    async with delivering(office, rounds=(round_,)):
+        await until(count(office, "accepted", 1))
+
+        async def is_done() -> bool:
+            return calls == 3
+
+        await until(is_done)
+
+
+async def test_tidying_is_done_with_every_repair(office: Office) -> None:
+    calls = 0
+
+    async def tidy() -> int:
+        nonlocal calls
+        calls += 1
+        return 7
+
+    dispatcher = Dispatcher(replace(office.delivery, tidying=(tidy,)))
+    await dispatcher.repair()
+    assert calls == 1
