@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
@@ -59,21 +60,22 @@ class Stepped:
 def doom(message_id: str, *, at: int) -> None:
     """Let this process die at the `at`-th point of sending `message_id`."""
     wanted, countdown = UUID(message_id), Countdown(at)
-    claims = {"message": False}
+    # Of the task: each channel is claimed by a loop of its own.
+    claims_message: ContextVar[bool] = ContextVar("claims_message", default=False)
 
     def point_of_claim() -> None:
-        if claims["message"]:
+        if claims_message.get():
             countdown.point()
 
     claim_due, start = operations.claim_due, sending_module._start
     send, write_answers = Dispatcher._send, Dispatcher._write_answers
 
     async def claim(*arguments: Any, **options: Any) -> Any:
-        claims["message"] = False
+        claims_message.set(False)
         return await Stepped(claim_due(*arguments, **options), point_of_claim)
 
     async def begin(conn: Any, delivery: Any, rows: Any) -> Any:
-        claims["message"] = any(row["message_id"] == wanted for row in rows)
+        claims_message.set(any(row["message_id"] == wanted for row in rows))
         return await start(conn, delivery, rows)
 
     async def send_it(self: Dispatcher, sending: Sending, latest_start: float) -> None:
