@@ -11,7 +11,8 @@ import pytest
 
 from service.channels.model import DEADLINE_S
 from service.crypto import SealBroken
-from service.db import Connection, Pool
+from service.db import Connection, Pool, transaction
+from service.debits import queries
 from service.debits.receipts import queue_day_receipts
 from service.money import Unit, format_amount
 from service.quiet_hours import QuietHours
@@ -173,6 +174,17 @@ async def test_summaries_made_at_once_by_many_tell_each_entry_once(here: Install
     await day_told(here)
     for one in families:
         assert len(await one.messages("debit_receipts_day")) == 1
+
+
+async def test_only_one_process_makes_summaries_at_a_time(here: Installation) -> None:
+    await hear(here, "daily")
+    one = await family(here)
+    await one.debit(60, "v1")
+    await make_due(here)
+    async with transaction(here.resources.pool) as conn:
+        assert await queries.lock_day_receipts(conn)
+        assert await day_told(here) == 0
+    assert await day_told(here) == 1
 
 
 async def test_a_visit_entered_after_the_evenings_summary_is_told_the_next_evening(here: Installation) -> None:
