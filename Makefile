@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos lock bench clean
+.PHONY: demo test check chaos lock bench clean proofs
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.
 $(READY): requirements-dev.lock requirements-uv.lock
@@ -22,7 +22,11 @@ demo: $(READY)
 	@exec $(BIN)/python -m service demo --data "$(DATA)" $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once) --stop-with-parent
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
+
+# What takes too long for every change: the rest of the measurements' tests and of the demo's ends.
+proofs: $(READY)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .

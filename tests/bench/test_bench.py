@@ -16,7 +16,9 @@ from bench.report import Result
 from service.sandbox.postgres import find_binaries
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name == "debits" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 @pytest.mark.timeout(180)
 def test_a_measurement_works_and_its_checks_hold(name: str, server_folder: Path) -> None:
     (result,) = measure([name], server_folder, seconds=None, quick=True, console=Console(file=io.StringIO()))

@@ -155,7 +155,7 @@ def test_it_survives_kill_9_of_each_process_in_the_middle_of_the_story(tmp_path:
         assert all(map(is_gone, pids(data).values()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGHUP, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_process_is_left_by_any_signal(number: signal.Signals, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_demo(data, tmp_path) as demo:
@@ -168,7 +168,7 @@ def test_no_process_is_left_by_any_signal(number: signal.Signals, tmp_path: Path
         until(lambda: all(map(is_gone, left.values())), timeout_s=5)
 
 
-@pytest.mark.parametrize("delay_s", [0.3, 1.5])
+@pytest.mark.parametrize("delay_s", [0.3, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_stopped_while_it_starts_it_leaves_nothing_and_says_so_in_its_status(delay_s: float, tmp_path: Path) -> None:
     data = tmp_path / "data"
     demo = start(str(data), "--once", cwd=tmp_path, output=tmp_path / "output")
