@@ -99,9 +99,9 @@ def make_secrets() -> None:
 def add_commands() -> None:
     """Hang the nouns' commands in."""
     from service.attention.commands import attention_app
-    from service.channels.bounce_commands import take_bounce_from_pipe
-    from service.channels.channel_commands import channel_app
-    from service.channels.commands import template_app
+    from service.channels.commands.bounces import take_bounce_from_pipe
+    from service.channels.commands.channel import channel_app
+    from service.channels.commands.template import template_app
     from service.organisers.commands import organiser_app, programme_app, region_app
     from service.providers.commands import key_app, provider_app
     from service.sandbox.commands import demo

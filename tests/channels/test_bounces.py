@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.channels.bounce_commands import read_bounded
 from service.channels.bounces import (
     MAIL_MAX_BYTES,
     Bounce,
@@ -26,6 +25,7 @@ from service.channels.bounces import (
     parse_bounce_token,
     read_bounce,
 )
+from service.channels.commands.bounces import read_bounded
 from service.channels.gateway import Accepted, Action, Unknown, attempt_address
 from service.channels.operations import (
     Answered,

@@ -7,7 +7,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from service.channels.commands import describe, template_app
+from service.channels.commands.template import describe, template_app
 from service.channels.kinds import KINDS
 from service.channels.languages import MESSAGE_LANGUAGES
 from service.channels.sms_text import measure

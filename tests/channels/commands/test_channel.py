@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from service.channels.channel_commands import channel_app
+from service.channels.commands.channel import channel_app
 
 KEY = f"1:{base64.b64encode(bytes(32)).decode()}"
 

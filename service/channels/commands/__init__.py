@@ -1,0 +1,1 @@
+"""The command line of messages: `template preview`, `channel pause|resume|status`, `bounces`."""
