@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from service.channels.bounces import action_after_bounce
 from service.channels.gateway import Action, ChannelName
 
 
@@ -19,9 +20,6 @@ class SuppressionReason(StrEnum):
 
 
 WISHES = (SuppressionReason.COMPLAINT, SuppressionReason.OPTED_OUT)
-
-# RFC 3463: no such mailbox, domain or address; moved; a domain that takes no mail; disabled.
-_HARD_CODES = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 
 PURPOSE = {"sms": "phone", "email": "email"}
 """What the blind index of a channel's contacts is made for."""
@@ -39,7 +37,8 @@ class Suppression:
 def suppression_after(channel: ChannelName, failure: str, error_code: str | None) -> SuppressionReason | None:
     """What a failure of this class (an `Action`) says about the contact itself; None: nothing that lasts.
 
-    A mail server's refusal lasts only if it is one of the hard ones: many say 550 of a mailbox that is well tomorrow.
+    `error_code` of a mail is what a server answered us (`550 5.1.1`) or what a bounce says (`5.1.1`). A bare 550 is no
+    more than the class: servers say it of their own set-up (`550 relay not permitted`) as well as of a mailbox.
     """
     if failure == Action.OPTED_OUT:
         return SuppressionReason.OPTED_OUT
@@ -47,7 +46,9 @@ def suppression_after(channel: ChannelName, failure: str, error_code: str | None
         return None
     if channel == "sms":
         return SuppressionReason.BAD_CONTACT
-    return SuppressionReason.HARD_BOUNCE if error_code in _HARD_CODES else None
+    status = (error_code or "").rpartition(" ")[2]
+    is_hard = "." in status and action_after_bounce(status) is Action.BAD_CONTACT
+    return SuppressionReason.HARD_BOUNCE if is_hard else None
 
 
 def suppression_context(channel: str) -> bytes:

@@ -28,6 +28,8 @@ from service.crypto import Keys
 from service.db import Pool, transaction
 from service.workers.retry import retry_in_s
 from tests.channels.post_office import KEYS, Office
+from tests.channels.smtp_server import smtp_server
+from tests.channels.test_smtp import outgoing, smtp_gateway
 
 PHONE, MAIL = "+358401234567", "maija@perhe.fi"
 OLD = ("i1", b"i" * 32), ("e1", b"e" * 32)
@@ -87,7 +89,13 @@ async def fallback_of(office: Office, message_id: UUID) -> tuple[str, str, str |
         ("sms", Action.FILTERED, "30007", None),
         ("sms", "suppressed_contact", None, None),
         ("email", Action.BAD_CONTACT, "5.1.1", "hard_bounce"),
+        ("email", Action.BAD_CONTACT, "550 5.1.1", "hard_bounce"),
+        ("email", Action.BAD_CONTACT, "550 5.2.0", "hard_bounce"),
+        ("email", Action.BAD_CONTACT, "550 5.4.1", "hard_bounce"),
+        ("email", Action.BAD_CONTACT, "552 5.2.2", None),
         ("email", Action.BAD_CONTACT, "550", None),
+        ("email", Action.BAD_CONTACT, "address_unusable", None),
+        ("email", Action.FILTERED, "550 5.7.1", None),
         ("email", Action.BAD_CONTACT, None, None),
     ],
 )
@@ -113,6 +121,19 @@ async def test_a_refusal_suppresses_the_number_and_the_next_message_is_not_even_
     assert await office.state(second) == ("escalated", "suppressed_contact")
     assert (await office.row(second))["suppressed_for"] == reason
     assert office.sms.calls == 1
+
+
+async def test_an_address_that_a_mail_server_refuses_for_good_is_suppressed(office: Office) -> None:
+    """With the answer as the SMTP gateway really makes it."""
+    async with smtp_server() as server, smtp_gateway(server.port) as gateway:
+        server.replies["RCPT"] = "550 5.1.1 no such user"
+        office.email.script = [await gateway.send(outgoing())]
+    await office.queue(phone=None, email=MAIL)
+    await send_all(office)
+    await decide(office)
+    assert await stands(office, contact=MAIL) == "hard_bounce"
+    second = await office.queue(phone=None, email=MAIL)
+    assert await office.state(second) == ("failed", "suppressed_contact")
 
 
 async def test_a_receipt_that_says_opted_out_suppresses_the_number(office: Office) -> None:

@@ -8,13 +8,13 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from service.channels.bounces import Bounce, Said, action_after_bounce
-from service.channels.gateway import Action, ReceiptMeaning, ReceiptState
+from service.channels.gateway import ReceiptMeaning, ReceiptState
 from service.channels.model import MessageState, after_receipt
 from service.channels.operations.outbox import contact_context
 from service.channels.operations.suppressions import suppress
 from service.channels.queries import bounces as queries
 from service.channels.queries.receipts import Effect, ReceiptRow, record_receipts
-from service.channels.suppressions import SuppressionReason
+from service.channels.suppressions import SuppressionReason, suppression_after
 from service.crypto import Keys, SealBroken
 from service.db import Connection, Pool, transaction
 
@@ -37,8 +37,9 @@ async def take_bounce(pool: Pool, keys: Keys, bounce: Bounce) -> Effect:
         row = _receipt_row(bounce, reference=mail["reference"] or _reference(message_id, bounce.message_id))
         [recorded] = await record_receipts(conn, receipts=[row])
         is_new = recorded.effect in (Effect.MOVED, Effect.NO_MOVE)
-        if is_new and _is_hard(bounce):
-            await _suppress(conn, keys, bounce.organiser_id, message_id, mail["recipient_sealed"])
+        reason = _suppression(bounce)
+        if is_new and reason is not None:
+            await _suppress(conn, keys, bounce.organiser_id, message_id, mail["recipient_sealed"], reason)
     log.info(
         "bounce_taken",
         message_id=message_id,
@@ -49,8 +50,10 @@ async def take_bounce(pool: Pool, keys: Keys, bounce: Bounce) -> Effect:
     return recorded.effect
 
 
-def _is_hard(bounce: Bounce) -> bool:
-    return bounce.said is Said.BOUNCED and action_after_bounce(bounce.code) is Action.BAD_CONTACT
+def _suppression(bounce: Bounce) -> SuppressionReason | None:
+    if bounce.said is not Said.BOUNCED:
+        return None
+    return suppression_after("email", action_after_bounce(bounce.code), bounce.code)
 
 
 def _reference(message_id: UUID, returned: str | None) -> str:
@@ -80,11 +83,13 @@ def _receipt_row(bounce: Bounce, *, reference: str) -> ReceiptRow:
     )
 
 
-async def _suppress(conn: Connection, keys: Keys, organiser_id: UUID, message_id: UUID, sealed: bytes) -> None:
+async def _suppress(
+    conn: Connection, keys: Keys, organiser_id: UUID, message_id: UUID, sealed: bytes, reason: SuppressionReason
+) -> None:
     """Nothing more is sent to the address that we wrote to, whatever address the report names."""
     try:
         email = keys.sealer.open(sealed, contact_context(organiser_id))
     except SealBroken:
         log.error("contact_unreadable", message_id=message_id)
         return
-    await suppress(conn, keys, channel="email", contact=email, reason=SuppressionReason.HARD_BOUNCE)
+    await suppress(conn, keys, channel="email", contact=email, reason=reason)
