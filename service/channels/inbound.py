@@ -24,6 +24,8 @@ REPEATS_MIN = 3
 """The same text this often within REPEAT_WINDOW_S, this one included, comes from a machine."""
 REPEAT_WINDOW_S = 600.0
 
+# From the first letter or digit to the next mark that ends a clause, in Latin, Cyrillic or Arabic writing.
+_FIRST_CLAUSE = re.compile(r"[^\W_][^,.;:!?…–—\-\n،؛؟]*")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 # How machines begin or end, folded like keywords. Longer than a word, so that no family means them by chance.
@@ -86,14 +88,32 @@ class History:
 def read_intent(text: str) -> Asked:
     """What a text asks for: its first word decides, or its first two where they are one word to us.
 
-    Case, accents, punctuation, emoji and whatever follows do not matter.
+    Case, accents, punctuation, emoji and whatever follows do not matter, but for words that much hangs on and that
+    people also begin other sentences with: STOP and START must be all there is ("Cancel my visit, please" is none), and
+    EI a sentence of its own ("EI, ei ollut käyntiä" is one, "Ei toimi koodi" and "No problem" are not).
     """
     words = fold_keyword(text).split()
     for count in (2, 1):
-        intent = INTENT_BY_WORD.get(" ".join(words[:count]))
+        word = " ".join(words[:count])
+        intent = INTENT_BY_WORD.get(word)
         if intent is not None:
-            return intent
+            return intent if _is_meant(intent, word, text) else "unknown"
     return "unknown"
+
+
+def _is_meant(intent: Intent, word: str, text: str) -> bool:
+    if intent in ("stop", "start"):
+        return _is_only(word, text)
+    if intent == "dispute":
+        clause = _FIRST_CLAUSE.search(text)
+        return clause is not None and _is_only(word, clause[0])
+    return True
+
+
+def _is_only(word: str, text: str) -> bool:
+    """However often: a family that is angry says it twice."""
+    folded = fold_keyword(text)
+    return folded == word or set(folded.split()) == {word}
 
 
 def read_language(text: str) -> str:
