@@ -172,13 +172,13 @@ class Dispatcher:
             return True
         limit = min(free, CLAIM_MAX)
         latest_start = self._latest_start()
-        claimed = await operations.claim_due(self._delivery, limit=limit, channel=channel)
-        self._start(claimed, latest_start)
-        if 0 < len(claimed) < limit and (per_second := _per_second(self._delivery, channel)):
-            # Its rate let no more through: in a moment there is room for the next.
+        claim = await operations.claim_channel(self._delivery, channel=channel, limit=limit)
+        self._start(claim.started, latest_start)
+        if claim.is_rationed:  # in a moment its rate has room for the next
+            per_second = _per_second(self._delivery, channel)
             await asyncio.sleep(min(max(1 / per_second, RATE_BREATH_S), self._settings.poll_interval_s))
             return True
-        return len(claimed) == limit
+        return claim.taken == limit
 
     def _latest_start(self) -> float:
         """Until when a message claimed now may be handed over, by this process's monotonic clock.

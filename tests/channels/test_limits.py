@@ -107,6 +107,23 @@ async def test_under_a_rate_vouchers_go_before_reminders(office: Office) -> None
     assert sorted(sending.message_id for sending in await claim(office)) == sorted(reminders)
 
 
+async def test_who_waits_for_the_rate_keeps_no_message_from_the_others(office: Office) -> None:
+    for _ in range(3):
+        await queue(office)
+    office.times = replace(office.times, sms_per_second=10)
+    await claim(office, 1)
+    async with transaction(office.pool) as conn:
+        await conn.execute("SELECT FROM gateway_rates FOR UPDATE")
+        waiting = asyncio.create_task(claim(office))
+        while not await office.pool.fetchval(  # noqa: ASYNC110 - the database tells nobody
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            await asyncio.sleep(0.01)
+        free = await conn.fetch("SELECT FROM messages WHERE state = 'pending' FOR UPDATE SKIP LOCKED")
+        assert len(free) == 2
+    assert len(await waiting) == 2
+
+
 async def test_the_rate_of_texts_is_no_rate_of_mails(office: Office) -> None:
     for _ in range(5):
         await queue(office)

@@ -67,12 +67,12 @@ def doom(message_id: str, *, at: int) -> None:
         if claims_message.get():
             countdown.point()
 
-    claim_due, start = operations.claim_due, sending_module._start
+    claim_channel, start = operations.claim_channel, sending_module._start
     send, write_answers = Dispatcher._send, Dispatcher._write_answers
 
     async def claim(*arguments: Any, **options: Any) -> Any:
         claims_message.set(False)
-        return await Stepped(claim_due(*arguments, **options), point_of_claim)
+        return await Stepped(claim_channel(*arguments, **options), point_of_claim)
 
     async def begin(conn: Any, delivery: Any, rows: Any) -> Any:
         claims_message.set(any(row["message_id"] == wanted for row in rows))
@@ -87,7 +87,7 @@ def doom(message_id: str, *, at: int) -> None:
         work: Awaitable[Any] = write_answers(self, answers)
         return await (Stepped(work, countdown.point) if is_ours else work)  # type: ignore[arg-type]
 
-    operations.claim_due = claim
+    operations.claim_channel = claim
     sending_module._start = begin
     Dispatcher._send = send_it  # type: ignore[method-assign]
     Dispatcher._write_answers = write  # type: ignore[method-assign]

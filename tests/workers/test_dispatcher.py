@@ -120,6 +120,17 @@ async def test_a_rate_is_used_to_the_full_and_not_exceeded(office: Office) -> No
         await until(count(office, "accepted", 150))
 
 
+async def test_what_may_not_be_sent_does_not_make_it_wait_for_the_rest(office: Office) -> None:
+    stopped = "+358409999999"
+    async with transaction(office.pool) as conn:
+        await operations.suppress(conn, KEYS, channel="sms", contact=stopped, reason="opted_out")
+        phones = [stopped if number % 100 == 0 else "+358401234567" for number in range(400)]
+        await operations.queue_messages(conn, KEYS, [office.message(phone=phone) for phone in phones])
+    office.times = replace(office.times, poll_interval_s=30)
+    async with delivering(office):
+        await until(count(office, "accepted", 396), within_s=10)
+
+
 async def test_a_throttled_message_is_sent_again_by_itself(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "retry_in_s", lambda *_args, **_options: 0.05)
     office.sms.script = [Refused("20429", Action.RETRY)] * 2

@@ -21,7 +21,15 @@ from service.channels.operations.pauses import (
     show_health,
 )
 from service.channels.operations.receipts import ReceiptGroup, Report, receipt_group, record_receipts
-from service.channels.operations.sending import Answered, Sending, claim_due, claim_probes, record_answers
+from service.channels.operations.sending import (
+    Answered,
+    Claim,
+    Sending,
+    claim_channel,
+    claim_due,
+    claim_probes,
+    record_answers,
+)
 from service.channels.operations.suppressions import (
     Suppressed,
     contact_indexes,
@@ -46,6 +54,7 @@ __all__ = [
     "BATCH",
     "Answered",
     "ChannelStatus",
+    "Claim",
     "Delivery",
     "DeliverySettings",
     "Effect",
@@ -65,6 +74,7 @@ __all__ = [
     "Silent",
     "Suppressed",
     "channel_statuses",
+    "claim_channel",
     "claim_due",
     "claim_probes",
     "claim_silent",

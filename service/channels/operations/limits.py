@@ -34,11 +34,17 @@ async def priority_below(conn: Connection, delivery: Delivery, channel: ChannelN
     return PATIENT_PRIORITY
 
 
+async def lock_rate(conn: Connection, delivery: Delivery, channel: ChannelName) -> None:
+    """Be the only one that claims of a gateway with a rate until the transaction ends: a claim's first step."""
+    if per_second := _per_second(delivery, channel):
+        await queries.lock_bucket(conn, gateway=delivery.gateways[channel].name, per_second=per_second)
+
+
 async def within_rate(
     conn: Connection, delivery: Delivery, channel: ChannelName, rows: Sequence[Record]
 ) -> Sequence[Record]:
-    """The first of `rows` that the gateway's rate has room for; the others stay as they are."""
-    per_second = delivery.settings.sms_per_second if channel == "sms" else delivery.settings.mails_per_second
+    """The first of `rows` that the gateway's rate has room for; the others stay as they are. After `lock_rate`."""
+    per_second = _per_second(delivery, channel)
     if not per_second or not rows:
         return rows
     gateway = delivery.gateways[channel].name
@@ -86,6 +92,10 @@ async def count_parts(conn: Connection, delivery: Delivery, channel: ChannelName
         if await pause_queries.pause_until(conn, gateway=gateway, reason=BUDGET_REASON, until=until):
             metrics.gateway_pauses.labels(gateway, BUDGET_REASON).inc()
             log.error("gateway_paused", gateway=gateway, reason=BUDGET_REASON, count=spent["parts"])
+
+
+def _per_second(delivery: Delivery, channel: ChannelName) -> float:
+    return delivery.settings.sms_per_second if channel == "sms" else delivery.settings.mails_per_second
 
 
 def _parts_per_day(delivery: Delivery, channel: ChannelName) -> int:

@@ -64,27 +64,44 @@ class _Unsendable:
     reason: Reason
 
 
-async def claim_due(delivery: Delivery, *, limit: int, channel: ChannelName | None = None) -> list[Sending]:
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim of a channel took."""
+
+    started: list[Sending]
+    taken: int  # the messages that were set aside instead included
+    is_rationed: bool  # the gateway's rate left some for later
+
+
+async def claim_channel(delivery: Delivery, *, channel: ChannelName, limit: int) -> Claim:
     """Take up to `limit` due messages: next fence, lease and attempt row are committed when this returns.
 
-    Of one channel or of all, the most urgent first, as far as their gateways' rates and budgets go. A message that
-    cannot be rendered, or must not be sent, is set aside in the same transaction. If this raises, either nothing was
-    taken of the channel, or the leases run out and the attempts end as unknown.
+    The most urgent first, as far as the gateway's rate and budget go. A message that cannot be rendered, or must not
+    be sent, is set aside in the same transaction. If this raises, either nothing was taken, or the leases run out and
+    the attempts end as unknown.
     """
+    async with transaction(delivery.pool) as conn:
+        # Before the messages: whoever waited for the rate with messages in hand would leave others the less urgent.
+        await limits.lock_rate(conn, delivery, channel)
+        due = await queries.select_due(
+            conn,
+            channel=channel,
+            gateway=delivery.gateways[channel].name,
+            priority_below=await limits.priority_below(conn, delivery, channel),
+            limit=limit,
+        )
+        rows = await limits.within_rate(conn, delivery, channel, due)
+        started = await _start(conn, delivery, rows) if rows else []
+    return Claim(started, taken=len(rows), is_rationed=len(rows) < len(due))
+
+
+async def claim_due(delivery: Delivery, *, limit: int) -> list[Sending]:
+    """Take up to `limit` due messages of all channels; see `claim_channel`."""
     claimed: list[Sending] = []
-    for each in delivery.gateways if channel is None else (channel,):
-        if len(claimed) == limit:
-            break
-        async with transaction(delivery.pool) as conn:
-            rows = await queries.select_due(
-                conn,
-                channel=each,
-                gateway=delivery.gateways[each].name,
-                priority_below=await limits.priority_below(conn, delivery, each),
-                limit=limit - len(claimed),
-            )
-            rows = await limits.within_rate(conn, delivery, each, rows)
-            claimed += await _start(conn, delivery, rows) if rows else []
+    for channel in delivery.gateways:
+        if len(claimed) < limit:
+            claim = await claim_channel(delivery, channel=channel, limit=limit - len(claimed))
+            claimed += claim.started
     return claimed
 
 

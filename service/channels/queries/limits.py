@@ -12,16 +12,8 @@ from service.db import Connection
 
 # A bucket that holds one second's worth. Its row stays locked until the claim commits: a gateway with a rate is claimed
 # by one worker at a time, which a batch makes cheap.
-TAKE_TOKENS = """
-WITH bucket AS (
-    SELECT LEAST(tokens + $2 * GREATEST(extract(epoch FROM clock_timestamp() - refilled_at)::float8, 0),
-                 GREATEST($2::float8, 1)) AS tokens
-      FROM gateway_rates WHERE gateway = $1 FOR UPDATE
-)
-UPDATE gateway_rates r
-   SET tokens = bucket.tokens - LEAST(floor(bucket.tokens), $3::int), refilled_at = clock_timestamp()
-  FROM bucket WHERE r.gateway = $1
-RETURNING LEAST(floor(bucket.tokens), $3::int)::int AS granted
+LOCK_BUCKET = """
+SELECT tokens FROM gateway_rates WHERE gateway = $1 FOR UPDATE
 """
 
 FILL_BUCKET = """
@@ -30,13 +22,29 @@ ON CONFLICT (gateway) DO NOTHING
 """
 
 
-async def take_tokens(conn: Connection, *, gateway: str, per_second: float, wanted: int) -> int:
-    """Take up to `wanted` tokens, one a message; how many were there. By the clock of the database."""
-    granted = await conn.fetchval(TAKE_TOKENS, gateway, per_second, wanted)
-    if granted is None:
+async def lock_bucket(conn: Connection, *, gateway: str, per_second: float) -> None:
+    """Lock a gateway's bucket until the transaction ends; one that there is not yet is full."""
+    if await conn.fetchval(LOCK_BUCKET, gateway) is None:
         await conn.execute(FILL_BUCKET, gateway, per_second)
-        granted = await conn.fetchval(TAKE_TOKENS, gateway, per_second, wanted)
-    return int(granted)
+        await conn.fetchval(LOCK_BUCKET, gateway)
+
+
+TAKE_TOKENS = """
+WITH bucket AS (
+    SELECT LEAST(tokens + $2 * GREATEST(extract(epoch FROM clock_timestamp() - refilled_at)::float8, 0),
+                 GREATEST($2::float8, 1)) AS tokens
+      FROM gateway_rates WHERE gateway = $1
+)
+UPDATE gateway_rates r
+   SET tokens = bucket.tokens - LEAST(floor(bucket.tokens), $3::int), refilled_at = clock_timestamp()
+  FROM bucket WHERE r.gateway = $1
+RETURNING LEAST(floor(bucket.tokens), $3::int)::int AS granted
+"""
+
+
+async def take_tokens(conn: Connection, *, gateway: str, per_second: float, wanted: int) -> int:
+    """Take up to `wanted` tokens, one a message, of a locked bucket; how many were there. By the database's clock."""
+    return int(await conn.fetchval(TAKE_TOKENS, gateway, per_second, wanted))
 
 
 SELECT_SPENT = """
