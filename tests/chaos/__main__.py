@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, masses
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.report import table
 from tests.chaos.run import Plan, run
@@ -22,11 +22,12 @@ def main() -> int:
     chosen = [fault for fault in FAULTS if any(word in fault.name for word in options.faults.split(","))]
     plan = Plan(
         seed=options.seed,
-        faults=chosen,
+        faults=[*chosen, *masses(texts=options.texts, mails=options.mails)] if options.texts else chosen,
         seconds_each=options.seconds / max(len(chosen), 1),
         points=[int(point) for point in options.points.split(",")] if options.points not in ("all", "none") else (),
         all_points=options.points == "all",
         mutant=options.mutant,
+        workers=options.workers,
     )
     outcome = asyncio.run(run(plan, folder))
     print(table(outcome, seed=options.seed))
@@ -43,6 +44,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="of faults under load, shared by all of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", default="", help="words in their names, with commas; default: all of them")
+    parser.add_argument(
+        "--texts", type=int, default=0, help="besides: about so many texts, through all that can happen"
+    )
+    parser.add_argument("--mails", type=int, default=0, help="… and mails")
+    parser.add_argument("--workers", type=int, default=1, help="at once")
     parser.add_argument("--points", default="all", help="where workers die while sending: all, none, or 3,7,12")
     parser.add_argument("--mutant", choices=MUTANTS, help="run with a fault of ours in the code: it has to be caught")
     parser.add_argument("--keep", action="store_true", help="keep logs, database and journal")

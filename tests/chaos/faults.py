@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -29,16 +29,17 @@ class Fault:
     name: str
     inject: Injector
     load: Load = USUAL
+    seconds: float | None = None  # none: as long as the others
 
 
-def _killing(*names: str) -> Injector:
+def _killing(*names: str, every_s: tuple[float, float] = (0.3, 1.2)) -> Injector:
     async def inject(stack: Stack, rng: Random, seconds: float) -> int:
         ends_at, kills = time.monotonic() + seconds, 0
         while True:
-            await asyncio.sleep(rng.uniform(0.3, 1.2))
+            await asyncio.sleep(rng.uniform(*every_s))
             if time.monotonic() >= ends_at and kills:
                 return kills
-            name = rng.choice(names)
+            name = rng.choice(stack.workers) if (chosen := rng.choice(names)) == "worker" else chosen
             pid = stack.pids[name]
             stack.kill(name)
             kills += 1
@@ -111,6 +112,44 @@ FAULTS: Sequence[Fault] = (
     Fault(
         "mail: 4xx, dropped, 250 lost",
         _at_the_sandbox(smtp_4xx=0.1, smtp_drop_in_data=0.05, smtp_lost_250=0.05),
-        Load(emails=1, charges=False),
+        Load(emails=1, chargers=0),
     ),
 )
+
+
+MASS_PER_S = 30.0
+KILL_EVERY_S = (5.0, 15.0)
+
+
+def masses(*, texts: int, mails: int) -> Sequence[Fault]:
+    """As many decisions as that, while the gateways fail at the rates of a bad day and workers are killed besides."""
+    of_texts = {"timeout_after_accept": 0.03, "error_5xx": 0.025, "error_5xx_after_accept": 0.01, "error_429": 0.03}
+    of_receipts = {
+        "receipts_lost": 0.1,
+        "receipts_duplicated": 0.1,
+        "receipts_reordered": 0.2,
+        "receipts_forged": 0.02,
+    }
+    of_mails = {"smtp_4xx": 0.03, "smtp_5xx": 0.01, "smtp_drop_in_data": 0.02, "smtp_lost_250": 0.02}
+    calm = Load(MASS_PER_S, emails=0, chargers=1, longest_s=2)
+    return [
+        Fault(
+            "many texts: all of it",
+            _both(_at_the_sandbox(**of_texts, **of_receipts), _killing("worker", every_s=KILL_EVERY_S)),
+            calm,
+            texts / MASS_PER_S,
+        ),
+        Fault(
+            "many mails: all of it",
+            _both(_at_the_sandbox(**of_mails), _killing("worker", every_s=KILL_EVERY_S)),
+            replace(calm, emails=1, chargers=0),
+            mails / MASS_PER_S,
+        ),
+    ]
+
+
+def _both(one: Injector, other: Injector) -> Injector:
+    async def inject(stack: Stack, rng: Random, seconds: float) -> int:
+        return sum(await asyncio.gather(one(stack, rng, seconds), other(stack, rng, seconds)))
+
+    return inject

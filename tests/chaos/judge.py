@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -14,7 +14,8 @@ from service.db import connect
 from tests.chaos.leaks import canaries_of, find_leaks
 from tests.chaos.ledger import Charge, Family, Json, Ledger
 from tests.chaos.stack import Stack
-from tests.chaos.traffic import GRANTED, Callers
+from tests.chaos.told import wrong_attention, wrong_messages, wrong_receipts
+from tests.chaos.traffic import CODE, GRANTED, Callers
 
 CONVERGE_WITHIN_S = 120.0
 AT_ONCE = 16
@@ -48,6 +49,7 @@ class Evidence:
     texts: Mapping[str, Sequence[Json]]  # by phone
     mails: Mapping[str, Sequence[Json]]  # by address
     history: Mapping[str, Sequence[Json]]  # a provider's own list of debits, by debit id
+    attention: Mapping[str, Sequence[Json]]  # what needs a person, by voucher
 
 
 async def converge(stack: Stack) -> float:
@@ -89,13 +91,22 @@ async def _collect(stack: Stack, callers: Callers) -> Evidence:
         async with session.get(f"{stack.world.sandbox_url}/mail") as response:
             for mail in await response.json():
                 mails[mail["to"][0]].append(mail)
-    history, cursor = defaultdict(list), ""
+    history, attention = defaultdict(list), defaultdict(list)
+    async for item in _pages(callers, "provider", "/v1/debits", "debits"):
+        history[item["debit_id"]].append(item)
+    async for item in _pages(callers, "organiser", "/v1/attention", "items"):
+        attention[item["voucher_id"]].append(item)
+    return Evidence(texts, mails, history, attention)
+
+
+async def _pages(callers: Callers, owner: str, path: str, name: str) -> AsyncIterator[Json]:
+    cursor = ""
     while True:
-        page = (await callers.get("provider", f"/v1/debits?limit=200{cursor}")).json
-        for item in page["debits"]:
-            history[item["debit_id"]].append(item)
+        page = (await callers.get(owner, f"{path}?limit=200{cursor}")).json
+        for item in page[name]:
+            yield item
         if page["next_cursor"] is None:
-            return Evidence(texts, mails, history)
+            return
         cursor = f"&cursor={page['next_cursor']}"
 
 
@@ -105,13 +116,14 @@ async def _judge_family(callers: Callers, family: Family, evidence: Evidence, ve
         callers.get("organiser", f"/v1/vouchers/{family.voucher_id}/messages"),
     )
     messages: list[Json] = timeline.json["messages"]
-    asked, there = set(family.message_ids), {message["message_id"] for message in messages}
-    if len(asked) != len(family.message_ids) or asked != there:
-        verdict.violations.append(f"{len(family.message_ids)} messages were asked for, {len(there)} are there")
+    verdict.violations += wrong_messages(family, messages)
+    verdict.violations += wrong_attention(messages, evidence.attention.get(family.voucher_id, ()))
     verdict.stuck += sum(not _has_ended(message) for message in messages)
     verdict.to_person += sum(message["state"] == "escalated" for message in messages)
     if family.phone:
-        _judge_texts(messages, evidence.texts.get(family.phone, ()), verdict)
+        texts = evidence.texts.get(family.phone, ())
+        _judge_texts(messages, texts, verdict)
+        verdict.violations += wrong_receipts(family, texts)
     else:
         _judge_mails(messages, evidence.mails.get(family.email or "", ()), verdict)
     _judge_money(family, voucher.json, evidence, verdict)
@@ -134,7 +146,7 @@ def _judge_texts(messages: Sequence[Json], texts: Sequence[Json], verdict: Verdi
     wanted = [message for message in messages if message["state"] != "escalated"]
     verdict.lost += max(0, len(wanted) - len(arrived))
     verdict.repeated += max(0, len(texts) - len(messages))
-    if len({text["body"] for text in texts}) > 1:
+    if len({text["body"] for text in texts if CODE.search(text["body"])}) > 1:
         verdict.violations.append("one voucher, two texts")
     by_sid = {text["sid"]: text for text in texts}
     claimed = Counter(attempt["reference"] for message in messages for attempt in message["attempts"])
@@ -171,8 +183,7 @@ def _judge_money(family: Family, voucher: Json, evidence: Evidence, verdict: Ver
     parts = [voucher[name] for name in ("available", "held", "debited", "expired", "cancelled")]
     if voucher["granted"] != GRANTED or sum(parts) != GRANTED or min(parts) < 0:
         verdict.violations.append(f"the balance does not add up: {parts}")
-    debits = [charge for charge in family.charges if charge.is_debit and charge.status == 201]
-    reversals = [charge for charge in family.charges if not charge.is_debit and charge.status == 201]
+    debits, reversals = family.debits, family.reversals
     verdict.charges += len(debits) + len(reversals)
     left = sum(charge.answer["amount"] for charge in debits) - sum(charge.answer["amount"] for charge in reversals)
     if voucher["debited"] != left:

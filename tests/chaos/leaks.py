@@ -74,7 +74,8 @@ async def _places(stack: Stack) -> AsyncIterator[tuple[str, str]]:
         async for key in client.scan_iter():
             yield "Valkey", repr(key) + repr(await client.dump(key))
     async with aiohttp.ClientSession() as session:
-        for url in (stack.world.base_url, f"http://127.0.0.1:{stack.env['WORKER_PORT']}"):
+        workers = (f"http://127.0.0.1:{stack.worker_port(name)}" for name in stack.workers)
+        for url in (stack.world.base_url, *workers):
             async with session.get(f"{url}/metrics") as response:
                 assert response.status == 200, url
                 yield "/metrics", await response.text()

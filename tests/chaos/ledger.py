@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,15 @@ class Family:
     charges: list[Charge] = field(default_factory=list)
 
     @property
+    def debits(self) -> list[Charge]:
+        """Those that were answered 201."""
+        return [charge for charge in self.charges if charge.is_debit and charge.status == 201]
+
+    @property
+    def reversals(self) -> list[Charge]:
+        return [charge for charge in self.charges if not charge.is_debit and charge.status == 201]
+
+    @property
     def phone(self) -> str | None:
         phone: str | None = self.decision["beneficiary"].get("phone")
         return phone
@@ -50,8 +59,10 @@ class Family:
 @dataclass
 class Ledger:
     families: list[Family] = field(default_factory=list)
+    by_fault: defaultdict[str, list[Family]] = field(default_factory=lambda: defaultdict(list))
     surprises: list[tuple[str, str]] = field(default_factory=list)  # (fault, what no caller should have seen)
     tried_again: Counter[str] = field(default_factory=Counter)  # by fault: calls that got no answer the first time
 
-    def of(self, fault: str) -> list[Family]:
-        return [family for family in self.families if family.fault == fault]
+    def add(self, family: Family) -> None:
+        self.families.append(family)
+        self.by_fault[family.fault].append(family)

@@ -20,6 +20,9 @@ SETTINGS = {
     "UNKNOWN_WAIT_S": "2",
     "LOOKUP_INTERVAL_S": "1",
     "POLL_INTERVAL_S": "0.3",
+    "QUIET_FROM": "0",  # none: nothing would settle before the morning
+    "QUIET_TO": "0",
+    "TEXTS_PER_NUMBER_PER_DAY": "500",  # a family here has the visits of years in seconds
 }
 POLLS_S = (2.0, 5.0, 10.0)
 QUICKER = 60

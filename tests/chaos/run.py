@@ -31,6 +31,7 @@ class Plan:
     points: Sequence[int] = ()
     all_points: bool = False
     mutant: str | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,15 @@ async def run(plan: Plan, folder: Path) -> Outcome:
     started, rng, ledger = time.monotonic(), Random(f"chaos {plan.seed}"), Ledger()
     injected: dict[str, int] = {}
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    async with running(folder, mutant=plan.mutant) as stack, aiohttp.ClientSession(connector=connector) as session:
+    async with (
+        running(folder, mutant=plan.mutant, workers=plan.workers) as stack,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
         callers = Callers(stack.world, session, rng, ledger)
         for fault in plan.faults:
+            seconds = plan.seconds_each if fault.seconds is None else fault.seconds
             _, injected[fault.name] = await asyncio.gather(
-                callers.work(fault.name, fault.load, seconds=plan.seconds_each),
-                fault.inject(stack, rng, plan.seconds_each),
+                callers.work(fault.name, fault.load, seconds=seconds), fault.inject(stack, rng, seconds)
             )
             await stack.be_ready()
         if plan.points or plan.all_points:
@@ -79,12 +83,14 @@ async def run(plan: Plan, folder: Path) -> Outcome:
 async def _doom_workers(stack: Stack, callers: Callers, plan: Plan) -> dict[str, int]:
     points = None if plan.all_points else plan.points
     await converge(stack)  # what is still open from before is not theirs to look after
-    pid = stack.pids["worker"]
-    stack.keep_off("worker")
+    pids = {name: stack.pids[name] for name in stack.workers}
+    for name in pids:
+        stack.keep_off(name)
     await set_sandbox_faults(stack, {"receipts_lost": 1})  # a receipt would tell what the dead one knew
     kills = {fault: await kill_at_points(stack, callers, fault, points) for fault in (TEXT, MAIL)}
     await set_sandbox_faults(stack, {})
     await let_leases_end(stack)
-    stack.let_on("worker")
-    await stack.run_again("worker", pid)
+    for name, pid in pids.items():
+        stack.let_on(name)
+        await stack.run_again(name, pid)
     return kills

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from service.sandbox.client import World
 from service.sandbox.demo import _environment
 from service.sandbox.home import Home, Ports
 from service.sandbox.postgres import start_postgres
-from service.sandbox.processes import ServerStartError
+from service.sandbox.processes import ServerStartError, free_port
 from service.sandbox.sample import load_keys, load_sample
 from service.sandbox.supervisor import PythonProcess, Running, Supervisor
 from service.sandbox.valkey import start_valkey
 from tests.chaos import pace
 
-PROCESSES = ("postgres", "valkey", "sandbox", "web", "worker")
 READY_TIMEOUT_S = 60.0
 LOOK_EVERY_S = 0.05
 
@@ -34,15 +34,17 @@ LOOK_EVERY_S = 0.05
 class Stack:
     """Everything but the callers. Use `running`."""
 
-    def __init__(self, folder: Path, *, mutant: str | None) -> None:
+    def __init__(self, folder: Path, *, mutant: str | None, workers: int) -> None:
         self.home = Home(folder)
         self._ports: Ports = self.home.choose_ports(None)
         self.env: dict[str, str] = {**_environment(self.home, self._ports), **pace.SETTINGS}
         if mutant is not None:
             self.env["CHAOS_MUTANT"] = mutant
+        self.workers = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
         self.pids: dict[str, int] = {}
         self.world: World
         self._kept_off: set[str] = set()
+        self._worker_ports = {"worker": int(self.env["WORKER_PORT"])}
         self._supervisor = Supervisor(note_pid=self.pids.__setitem__)
 
     @property
@@ -53,7 +55,7 @@ class Stack:
     def redis_url(self) -> str:
         return self.env["REDIS_URL"]
 
-    async def start(self, *, supervise_worker: bool) -> None:
+    async def start(self) -> None:
         folder = self.home.folder
         self._keep("postgres", lambda: start_postgres(folder / "postgres", port=self._ports.postgres))
         self._keep("valkey", lambda: start_valkey(folder / "valkey", port=self._ports.valkey))
@@ -64,14 +66,12 @@ class Stack:
             async with conn.transaction():
                 await load_sample(conn)
                 keys = await load_keys(conn, None)
-                # The receipts of debits are held in quiet hours: nothing would settle before the morning.
-                await conn.execute("UPDATE programmes SET receipts = 'off'")
         finally:
             await conn.close()
         self.world = World(self.env["PUBLIC_URL"], self.env["TWILIO_BASE_URL"], keys.organiser_key, keys.provider_key)
         self._keep("web", lambda: self.service("web"))
-        if supervise_worker:
-            self._keep("worker", lambda: self.service("worker"))
+        for name in self.workers:
+            self._keep(name, partial(self.worker, name))
 
     def python(self, name: str, arguments: list[str], env: Mapping[str, str] | None = None) -> PythonProcess:
         log_file = self.home.logs / f"{name}.log"
@@ -80,6 +80,14 @@ class Stack:
     def service(self, name: str, env: Mapping[str, str] | None = None) -> PythonProcess:
         """`web` or `worker`, impatient."""
         return self.python(name, ["-m", "tests.chaos.process", name], env)
+
+    def worker(self, name: str) -> PythonProcess:
+        return self.python(name, ["-m", "tests.chaos.process", "worker"], {"WORKER_PORT": str(self.worker_port(name))})
+
+    def worker_port(self, name: str) -> int:
+        if name not in self._worker_ports:
+            self._worker_ports[name] = free_port()
+        return self._worker_ports[name]
 
     def kill(self, name: str) -> None:
         """kill -9. It is started again, unless it is kept off."""
@@ -111,7 +119,7 @@ class Stack:
         await self._supervisor.watch()
 
     def stop(self) -> None:
-        self._supervisor.stop(together=("web", "worker"))
+        self._supervisor.stop(together=("web", *self.workers))
 
     def _keep(self, name: str, start: Callable[[], Running]) -> None:
         def begin() -> Running:
@@ -123,14 +131,14 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, mutant: str | None = None, supervise_worker: bool = True) -> AsyncIterator[Stack]:
+async def running(folder: Path, *, mutant: str | None = None, workers: int = 1) -> AsyncIterator[Stack]:
     """A stack that is ready, and whose processes are started again when they die. Call it in the main thread."""
     logging.getLogger(supervising.__name__).setLevel(logging.CRITICAL)  # they die on purpose
     supervising.LONGEST_PAUSE_S = 0.4
-    stack = Stack(folder, mutant=mutant)
+    stack = Stack(folder, mutant=mutant, workers=workers)
     watching: asyncio.Task[Any] | None = None
     try:
-        await stack.start(supervise_worker=supervise_worker)
+        await stack.start()
         watching = asyncio.create_task(stack.watch())
         await stack.be_ready()
         yield stack

@@ -30,7 +30,7 @@ PAUSE_S = 0.1
 GRANTED = 720
 STEP = 15
 RIVALS = 0.2  # share of requests that are sent twice at once
-CHARGERS = 6
+NEWEST = 40  # families that are charged
 RESENDS = 0.15  # share of families that ask for their text again
 
 
@@ -54,7 +54,8 @@ class Load:
 
     decisions_per_s: float = 10.0
     emails: float = 0.15  # share of families with an e-mail address and no phone
-    charges: bool = True
+    chargers: int = 3
+    longest_s: float = 0.2  # that each of them rests
     phones: tuple[str, ...] = ()  # used first
 
 
@@ -74,10 +75,12 @@ class Callers:
         """Load the service for so long, and return when everything that was asked has been answered."""
         ends_at = time.monotonic() + seconds
         phones = list(load.phones)
-        tasks = [asyncio.create_task(self._charge_on(fault, ends_at)) for _ in range(CHARGERS if load.charges else 0)]
-        while time.monotonic() < ends_at:
+        tasks = [asyncio.create_task(self._charge_on(fault, load, ends_at)) for _ in range(load.chargers)]
+        next_at = time.monotonic()
+        while next_at < ends_at:
             tasks.append(asyncio.create_task(self._decide(fault, load, phones.pop() if phones else None)))
-            await asyncio.sleep(self._rng.expovariate(load.decisions_per_s))
+            next_at += self._rng.expovariate(load.decisions_per_s)
+            await asyncio.sleep(max(0.0, next_at - time.monotonic()))
         for done in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(done, NotAnswered):
                 self._ledger.surprises.append((fault, str(done)))
@@ -97,7 +100,7 @@ class Callers:
         if any(answer.json["message_id"] != first["message_id"] for answer in answers):
             self._ledger.surprises.append((fault, "one decision, two messages"))
         family = Family(fault, decision, first["voucher_id"], [first["message_id"]])
-        self._ledger.families.append(family)
+        self._ledger.add(family)
         return family
 
     def new_phone(self) -> str:
@@ -137,15 +140,16 @@ class Callers:
             self._ledger.surprises.append((family.fault, f"a resend was answered {[a.status for a in answers]}"))
         family.message_ids.append(answers[0].json["message_id"])
 
-    async def _charge_on(self, fault: str, ends_at: float) -> None:
+    async def _charge_on(self, fault: str, load: Load, ends_at: float) -> None:
         """Charge families of this fault one after the other, as their texts come in."""
         while time.monotonic() < ends_at:
-            families = [family for family in self._ledger.of(fault)[-40:] if family.phone]
+            families = [family for family in self._ledger.by_fault[fault][-NEWEST:] if family.phone]
             family = self._rng.choice(families) if families else None
             if family is None or not await self._has_code(family):
                 await asyncio.sleep(0.05)
                 continue
             await self._charge(family)
+            await asyncio.sleep(self._rng.uniform(0, load.longest_s))
 
     async def _has_code(self, family: Family) -> bool:
         if family.code is None and family.phone:
@@ -156,7 +160,7 @@ class Callers:
 
     async def _charge(self, family: Family) -> None:
         number = len(family.charges)
-        debits = [charge for charge in family.charges if charge.is_debit and charge.status == 201]
+        debits = family.debits
         key = f"{self._run}-{family.voucher_id}-{number}-{self._rng.randrange(10**9)}"
         if debits and self._rng.random() < 0.1:
             debit = self._rng.choice(debits)

@@ -1,0 +1,71 @@
+"""What a family, and who has to look after it, were told: each thing once, and in numbers that are true. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from service.money import Unit, format_amount
+from tests.chaos.ledger import Charge, Family, Json
+
+LANGUAGE = "fi"
+NOBODYS_MATTER = ("opted_out", "suppressed_contact", "number_cap")
+"""Reasons for which no person is called when it is a receipt that did not go out."""
+
+
+def wrong_messages(family: Family, messages: Sequence[Json]) -> Iterator[str]:
+    """A message for the decision and for each resend; one for each debit, one for each reversal; no other."""
+    asked = set(family.message_ids)
+    there = {
+        message["message_id"] for message in messages if message["kind"] == "voucher" and not _is_fallback(message)
+    }
+    if len(asked) != len(family.message_ids) or asked != there:
+        yield f"{len(family.message_ids)} messages were asked for, {len(there)} are there"
+    told = Counter(message["kind"] for message in messages if not _is_fallback(message))
+    for kind, charges in (("debit_receipt", family.debits), ("debit_reversed", family.reversals)):
+        if told[kind] != len(charges):
+            yield f"{len(charges)} charges, {told[kind]} {kind}"
+
+
+def wrong_receipts(family: Family, texts: Sequence[Json]) -> Iterator[str]:
+    """Each text about a visit says what one charge was answered, and each is told of in one text at most.
+
+    That no text is missing is told by the number of texts and of messages.
+    """
+    charged = Counter(_words(charge) for charge in (*family.debits, *family.reversals))
+    told = Counter(words for text in texts for words in charged if all(part in text["body"] for part in words))
+    about_visits = sum("veloit" in text["body"] for text in texts)
+    if about_visits != sum(told.values()):
+        yield "a receipt tells of what was not charged"
+    if any(count > charged[words] for words, count in told.items()):
+        yield "one charge, two receipts"
+
+
+def wrong_attention(messages: Sequence[Json], items: Sequence[Json]) -> Iterator[str]:
+    """On the caseworkers' list is what ended with a person, once, and nothing else."""
+    escalated = [message for message in messages if message["state"] == "escalated"]
+    listed = Counter((item["reason"], item["message_id"]) for item in items)
+    if any(count > 1 for count in listed.values()):
+        yield "one thing is twice on the caseworkers' list"
+    needed = {(m["reason"], m["message_id"]) for m in escalated if m["kind"] == "voucher"}
+    besides = {(m["reason"], None) for m in escalated if m["kind"] != "voucher" and m["reason"] not in NOBODYS_MATTER}
+    if listed.keys() - needed - besides:
+        yield "something is on the caseworkers' list that needs nobody"
+    has_code = any(_is_there(message) for message in messages if message["kind"] == "voucher")
+    if needed - listed.keys() and not has_code:
+        yield "a person is needed, and nobody was told"
+
+
+def _is_there(message: Json) -> bool:
+    return message["state"] == "delivered" or (message["channel"] == "email" and message["state"] == "sent")
+
+
+def _is_fallback(message: Json) -> bool:
+    return message["fallback_of"] is not None
+
+
+def _words(charge: Charge) -> tuple[str, ...]:
+    """What a text about it has to hold."""
+    amount, left = (format_amount(charge.answer[name], Unit.MINUTES, LANGUAGE) for name in ("amount", "available"))
+    verb = f"veloitti {amount} (" if charge.is_debit else f"perui veloituksen {amount} ("
+    return verb, f"Jäljellä {left}. "
