@@ -23,6 +23,13 @@ LANGUAGE sql IMMUTABLE AS $$
            AT TIME ZONE 'Europe/Helsinki'
 $$;
 
+-- The evening that has come last: what is told once an evening is told once from then until the next.
+CREATE FUNCTION last_summary(p_at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (date_trunc('day', p_at AT TIME ZONE 'Europe/Helsinki' - interval '18 hours') + interval '18 hours')
+           AT TIME ZONE 'Europe/Helsinki'
+$$;
+
 -- Where a family is reached, in the columns of messages. Sealed contacts are bound to the organiser and to nothing
 -- else, so their bytes can be copied. A hint can only be made from an open contact: it is taken from an earlier
 -- message to the same one, and while key rotation has moved only one of the two, there is none.
@@ -66,6 +73,35 @@ CREATE INDEX messages_reminded_of_use ON messages (created_at) WHERE kind = 'rem
 -- A debit changes neither column: its update of the voucher stays heap-only.
 CREATE INDEX vouchers_by_start ON vouchers (valid_from);
 CREATE INDEX vouchers_by_end ON vouchers (valid_to);
+-- Searches through many vouchers, and the day in Helsinki on which each last came to its end: once a day is enough.
+CREATE TABLE daily_searches (
+    search      text PRIMARY KEY,
+    finished_on date NOT NULL
+);
+
+-- Tell a family of something besides its voucher: the one place that says how urgent that is (8: after vouchers and
+-- answers, not in the quiet hours, not from the reserve of the budget) and how long it is tried. False when the family
+-- has no contact, or has been reminded of this before. What it says is p_fields, and what p_secret stands for when it
+-- is sent.
+CREATE FUNCTION queue_family_message(
+    p_organiser uuid, p_voucher uuid, p_message uuid, p_kind text, p_secret uuid, p_fields jsonb, p_requested_by text,
+    p_quiet_from integer, p_quiet_to integer
+) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE v_due_at timestamptz := not_in_quiet_hours(now(), p_quiet_from, p_quiet_to);
+BEGIN
+    INSERT INTO messages (
+        organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
+        recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
+        priority, due_at, deadline_at, requested_by)
+    SELECT c.organiser_id, p_message, p_kind, c.voucher_id, p_secret, p_fields, c.channel, c.language,
+           c.recipient_sealed, c.recipient_index, c.recipient_hint,
+           c.other_channel, c.other_sealed, c.other_index, c.other_hint,
+           8, v_due_at, v_due_at + c.patience, p_requested_by
+    FROM family_contacts c WHERE c.organiser_id = p_organiser AND c.voucher_id = p_voucher
+    ON CONFLICT (organiser_id, subject_id, kind)
+        WHERE kind IN ('reminder_unused', 'reminder_expiring') AND fallback_of IS NULL DO NOTHING;
+    RETURN FOUND;
+END $$;
 
 -- Messages that ended without having been delivered and need a person, one row a message.
 -- A voucher's message is a matter of its own. What is told besides (receipts, reminders) is no matter of its own: the
@@ -92,20 +128,10 @@ CREATE FUNCTION tell_of_entry(
     p_receipts text, p_kind text, p_organiser uuid, p_voucher uuid, p_entry uuid, p_available bigint,
     p_quiet_from integer, p_quiet_to integer
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
-DECLARE v_due_at timestamptz;
 BEGIN
     IF p_receipts = 'each' THEN
-        v_due_at := not_in_quiet_hours(now(), p_quiet_from, p_quiet_to);
-        INSERT INTO messages (
-            organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
-            recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
-            priority, due_at, deadline_at, requested_by)
-        SELECT c.organiser_id, p_entry, p_kind, c.voucher_id, p_entry,
-               jsonb_build_object('available', p_available::text), c.channel, c.language,
-               c.recipient_sealed, c.recipient_index, c.recipient_hint,
-               c.other_channel, c.other_sealed, c.other_index, c.other_hint,
-               8, v_due_at, v_due_at + c.patience, 'debit'
-        FROM family_contacts c WHERE c.organiser_id = p_organiser AND c.voucher_id = p_voucher;
+        PERFORM queue_family_message(p_organiser, p_voucher, p_entry, p_kind, p_entry,
+                                     jsonb_build_object('available', p_available::text), 'debit', p_quiet_from, p_quiet_to);
     ELSIF p_receipts = 'daily' THEN
         INSERT INTO entries_to_tell (organiser_id, entry_id, voucher_id, tell_at)
         VALUES (p_organiser, p_entry, p_voucher, next_summary(now()));

@@ -201,6 +201,42 @@ async def test_a_visit_entered_after_the_evenings_summary_is_told_the_next_eveni
     assert [m["fields"]["count"] for m in await one.messages("debit_receipts_day")] == ["1", "1"]
 
 
+async def test_a_summary_made_the_next_morning_does_not_put_off_the_next_evenings(here: Installation) -> None:
+    """The worker was down from six till midnight: the summary is late once, not every evening from then on."""
+    await hear(here, "daily")
+    one = await family(here)
+    await one.debit(60, "v1")
+    await make_due(here)
+    await day_told(here)
+    await one.change(
+        "UPDATE messages SET created_at = last_summary(now()) - interval '1 minute'"
+        " WHERE subject_id = $1 AND kind = 'debit_receipts_day'"
+    )
+    await one.debit(60, "v2")
+    await make_due(here)
+    assert await day_told(here) == 1
+    assert len(await one.messages("debit_receipts_day")) == 2
+    await one.change(
+        "UPDATE messages SET created_at = last_summary(now()) + interval '1 second'"
+        " WHERE subject_id = $1 AND kind = 'debit_receipts_day'"
+    )
+    await one.debit(60, "v3")
+    await make_due(here)
+    assert await day_told(here) == 0, "it is told of, this evening"
+
+
+async def test_a_summary_made_after_midnight_is_for_the_evening_before(db: Connection) -> None:
+    for at, evening in (
+        ("2026-06-11T00:30", "2026-06-10T18:00"),
+        ("2026-06-11T07:00", "2026-06-10T18:00"),
+        ("2026-06-11T17:59:59", "2026-06-10T18:00"),
+        ("2026-06-11T18:00", "2026-06-11T18:00"),
+        ("2026-10-25T17:00", "2026-10-24T18:00"),  # the clocks go back in between
+        ("2027-03-28T17:00", "2027-03-27T18:00"),  # and forward
+    ):
+        assert await db.fetchval("SELECT last_summary($1)", local(at)) == local(evening), at
+
+
 async def test_what_was_taken_back_before_anybody_heard_of_it_is_not_told(here: Installation) -> None:
     await hear(here, "daily")
     one = await family(here)
