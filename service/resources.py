@@ -106,7 +106,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
                 tidying=(partial(attention.keep_in_order, pool), partial(hold_quiet, pool, settings.quiet_hours)),
                 rounds=(
-                    partial(reminders.remind, pool, settings.quiet_hours),
+                    *reminders.daily_rounds(pool, settings.quiet_hours),
                     partial(family_receipts.queue_day_receipts, pool, settings.quiet_hours),
                 ),
             ),

@@ -3,11 +3,14 @@
 Driven by rows. A voucher is reminded of once in each way, for ever (messages_reminded_once), so neither a second run,
 nor another machine, nor a clock that is put back writes twice. The words are made when a reminder is sent: one whose
 voucher has been used, suspended, cancelled or has ended by then is not sent.
+
+Each is searched for once a day, in the morning: a search goes through every voucher of the last weeks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 from service.attention import operations as attention
@@ -23,26 +26,43 @@ from service.vouchers.queries import reminders as queries
 UNUSED = "reminder_unused"
 EXPIRING = "reminder_expiring"
 KINDS = (UNUSED, EXPIRING)
-BATCH = 500
+BATCH = 2000  # a search starts anew for each: few, while a transaction still takes less than a second
+MORNING_HOUR = 8  # on the clock in Helsinki
+
+Search = Callable[[Connection], Awaitable[int]]
 
 
-async def remind(pool: Pool, quiet: QuietHours) -> int:
-    """Queue the reminders that are due, and put on the caseworkers' list whom reminding did not help; how many.
+def daily_rounds(
+    pool: Pool, quiet: QuietHours, *, from_hour: int = MORNING_HOUR
+) -> Sequence[Callable[[], Awaitable[int]]]:
+    """What is to be run every now and then, each by itself, again while it returns more than 0.
 
-    Never used three days after the voucher could be: a reminder; four days later: a person. Fourteen days before the
-    end with value left: a reminder. Not for a voucher whose family is known not to have got its text, for a person is
-    at that. At most BATCH of each at a time. Idempotent.
+    They queue the reminders that are due, at most BATCH at a time, and put on the caseworkers' list whom reminding did
+    not help. No reminder for a voucher whose family is known not to have got its text: a person is at that. Idempotent.
     """
-    done = 0
+    searches: Mapping[str, Search] = {
+        UNUSED: partial(queries.queue_unused, quiet=quiet, limit=BATCH),
+        EXPIRING: partial(queries.queue_expiring, quiet=quiet, limit=BATCH),
+        NEVER_USED: _list_never_used,
+    }
+    return [partial(_search_once_a_day, pool, name, search, from_hour) for name, search in searches.items()]
+
+
+async def _search_once_a_day(pool: Pool, name: str, search: Search, from_hour: int) -> int:
     async with transaction(pool) as conn:
-        done += await queries.queue_unused(conn, quiet=quiet, limit=BATCH)
-    async with transaction(pool) as conn:
-        done += await queries.queue_expiring(conn, quiet=quiet, limit=BATCH)
-    async with transaction(pool) as conn:
-        for organiser_id, voucher_id in await queries.select_never_used(conn, limit=BATCH):
-            await attention.open_item(conn, organiser_id=organiser_id, reason=NEVER_USED, subject_id=voucher_id)
-            done += 1
-    return done
+        if not await queries.take_daily_search(conn, search=name, from_hour=from_hour):
+            return 0
+        found = await search(conn)
+        if found == 0:
+            await queries.finish_daily_search(conn, search=name)
+        return found
+
+
+async def _list_never_used(conn: Connection) -> int:
+    found = await queries.select_never_used(conn, limit=BATCH)
+    for organiser_id, voucher_id in found:
+        await attention.open_item(conn, organiser_id=organiser_id, reason=NEVER_USED, subject_id=voucher_id)
+    return len(found)
 
 
 async def reminder_fields(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.db import Pool
+from service.db import Connection, Pool, transaction
 from service.quiet_hours import QuietHours
-from service.vouchers.reminders import EXPIRING, UNUSED, remind
+from service.vouchers.queries import reminders as queries
+from service.vouchers.reminders import EXPIRING, UNUSED, daily_rounds
 from tests.families import Family, family
 from tests.installations import Installation, install, settings_for
 
@@ -23,7 +26,9 @@ async def here(pool: Pool, database_url: str, redis_url: str) -> AsyncIterator[I
 
 
 async def run(here: Installation) -> int:
-    return await remind(here.resources.pool, ALWAYS)
+    """The searches of another day, each once."""
+    await here.resources.pool.execute("DELETE FROM daily_searches")
+    return sum([await search() for search in daily_rounds(here.resources.pool, ALWAYS, from_hour=0)])
 
 
 async def reminders(one: Family) -> tuple[int, int]:
@@ -196,3 +201,50 @@ async def test_a_family_known_not_to_have_got_its_text_is_not_reminded_of_it(her
         await tidy()
     assert [item["reason"] for item in await one.attention()] == ["bad_contact"]
     assert await run(here) == 0
+
+
+async def searched_today(here: Installation) -> list[str]:
+    return [row[0] for row in await here.resources.pool.fetch("SELECT search FROM daily_searches ORDER BY search")]
+
+
+async def test_a_search_that_found_nothing_more_rests_until_tomorrow(here: Installation) -> None:
+    one, pool = await family(here), here.resources.pool
+    searches = daily_rounds(pool, ALWAYS, from_hour=0)
+    await one.age(4)
+    assert [await search() for search in searches] == [1, 0, 0]
+    assert UNUSED not in await searched_today(here), "there may be more than one batch"
+    assert [await search() for search in searches] == [0, 0, 0]
+    assert await searched_today(here) == ["never_used", EXPIRING, UNUSED]
+    other = await family(here)
+    await other.age(4)
+    assert [await search() for search in searches] == [0, 0, 0]
+    await pool.execute("UPDATE daily_searches SET finished_on = finished_on - 1")
+    assert [await search() for search in searches] == [1, 0, 0]
+
+
+async def test_nothing_is_searched_for_before_the_morning(here: Installation) -> None:
+    one = await family(here)
+    await one.age(4)
+    next_hour = datetime.now(ZoneInfo("Europe/Helsinki")).hour + 1
+    later = daily_rounds(here.resources.pool, ALWAYS, from_hour=next_hour)
+    assert [await search() for search in later] == [0, 0, 0]
+    assert await searched_today(here) == []
+
+
+async def test_vouchers_without_a_contact_do_not_fill_the_batches(here: Installation) -> None:
+    unreachable, one = await family(here), await family(here)
+    await unreachable.change("UPDATE beneficiaries SET phone_sealed = NULL, phone_index = NULL WHERE voucher_id = $1")
+    for each in (unreachable, one):
+        await each.age(4)
+    async with transaction(here.resources.pool) as conn:
+        assert await queries.queue_unused(conn, quiet=ALWAYS, limit=1) == 1
+    assert await reminders(one) == (1, 0)
+
+
+@pytest.mark.parametrize("statement", [queries.QUEUE_UNUSED, queries.QUEUE_EXPIRING])
+async def test_vouchers_that_were_reminded_are_passed_over_by_their_own_index(db: Connection, statement: str) -> None:
+    await db.execute("SET LOCAL enable_seqscan = off")
+    values = statement.replace("$1", "21").replace("$2", "8").replace("$3", "2000")
+    plan = "\n".join(row[0] for row in await db.fetch(f"EXPLAIN {values}"))
+    assert "messages_reminded_once" in plan
+    assert "messages_of_subject" not in plan

@@ -10,39 +10,58 @@ from asyncpg import Record
 from service.db import Connection
 from service.quiet_hours import QuietHours
 
+TAKE_DAILY_SEARCH = """
+SELECT CASE WHEN (now() AT TIME ZONE 'Europe/Helsinki')::time >= make_time($2, 0, 0)
+             AND NOT EXISTS (SELECT FROM daily_searches WHERE search = $1 AND finished_on >= helsinki_today())
+            THEN pg_try_advisory_xact_lock(hashtext('reminders.' || $1)) ELSE false END
+"""
 
-def _insert(kind: str, *, when: str) -> str:
+
+async def take_daily_search(conn: Connection, *, search: str, from_hour: int) -> bool:
+    """Be the only one that makes a search until the transaction ends; False when another is, when it is too early in
+    the day, or when it has been made to its end today.
+    """
+    return bool(await conn.fetchval(TAKE_DAILY_SEARCH, search, from_hour))
+
+
+FINISH_DAILY_SEARCH = """
+INSERT INTO daily_searches (search, finished_on) VALUES ($1, helsinki_today())
+ON CONFLICT (search) DO UPDATE SET finished_on = excluded.finished_on
+"""
+
+
+async def finish_daily_search(conn: Connection, *, search: str) -> None:
+    """There is nothing left to find today."""
+    await conn.execute(FINISH_DAILY_SEARCH, search)
+
+
+# Without `fallback_of IS NULL` the planner may not use messages_reminded_once, and reads every message of each voucher.
+def _queue(kind: str, *, when: str) -> str:
     return f"""
-INSERT INTO messages (
-       organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
-       recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
-       priority, due_at, deadline_at, requested_by)
-SELECT c.organiser_id, gen_random_uuid(), '{kind}', c.voucher_id, c.voucher_id, '{{}}', c.channel, c.language,
-       c.recipient_sealed, c.recipient_index, c.recipient_hint,
-       c.other_channel, c.other_sealed, c.other_index, c.other_hint,
-       8, q.due_at, q.due_at + c.patience, 'reminder'
-  FROM vouchers v
-  JOIN family_contacts c ON c.organiser_id = v.organiser_id AND c.voucher_id = v.voucher_id
- CROSS JOIN not_in_quiet_hours(now(), $1, $2) AS q(due_at)
- WHERE v.state = 'issued' AND v.available > 0
-   AND {when}
-   AND NOT EXISTS (
-       SELECT FROM messages m
-        WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id AND m.kind = '{kind}')
-   AND NOT EXISTS (
-       SELECT FROM attention a
-        WHERE a.organiser_id = v.organiser_id AND a.subject_id = v.voucher_id AND a.resolved_at IS NULL
-          AND a.message_id IS NOT NULL)
- LIMIT $3
-ON CONFLICT (organiser_id, subject_id, kind)
-      WHERE kind IN ('reminder_unused', 'reminder_expiring') AND fallback_of IS NULL DO NOTHING
-RETURNING message_id
+SELECT count(*) FILTER (WHERE q.is_new)
+  FROM (SELECT queue_family_message(f.organiser_id, f.voucher_id, gen_random_uuid(), '{kind}', f.voucher_id, '{{}}',
+                                    'reminder', $1, $2) AS is_new
+          FROM (SELECT v.organiser_id, v.voucher_id
+                  FROM vouchers v
+                  JOIN beneficiaries b ON b.organiser_id = v.organiser_id AND b.voucher_id = v.voucher_id
+                   AND (b.phone_index IS NOT NULL OR b.email_index IS NOT NULL)
+                 WHERE v.state = 'issued' AND v.available > 0
+                   AND {when}
+                   AND NOT EXISTS (
+                       SELECT FROM messages m
+                        WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id
+                          AND m.kind = '{kind}' AND m.fallback_of IS NULL)
+                   AND NOT EXISTS (
+                       SELECT FROM attention a
+                        WHERE a.organiser_id = v.organiser_id AND a.subject_id = v.voucher_id
+                          AND a.resolved_at IS NULL AND a.message_id IS NOT NULL)
+                 LIMIT $3) f) q
 """
 
 
 # The bound of two weeks keeps the search short; it is longer than any outage, and vouchers that were old when the
 # service learnt to remind are left alone.
-QUEUE_UNUSED = _insert(
+QUEUE_UNUSED = _queue(
     "reminder_unused",
     when="""v.created_at <= now() - interval '3 days' AND v.valid_from <= helsinki_today() - 3
    AND (v.created_at > now() - interval '14 days' OR v.valid_from > helsinki_today() - 14)
@@ -53,24 +72,24 @@ QUEUE_UNUSED = _insert(
 
 async def queue_unused(conn: Connection, *, quiet: QuietHours, limit: int) -> int:
     """Remind of vouchers that could have been used for three days and never were."""
-    return len(await conn.fetch(QUEUE_UNUSED, quiet.from_hour, quiet.to_hour, limit))
+    return int(await conn.fetchval(QUEUE_UNUSED, quiet.from_hour, quiet.to_hour, limit))
 
 
 # A voucher's own text has just said until when; and two reminders in three days would be one too many.
-QUEUE_EXPIRING = _insert(
+QUEUE_EXPIRING = _queue(
     "reminder_expiring",
     when="""v.valid_to BETWEEN helsinki_today() AND helsinki_today() + 14
    AND v.created_at <= now() - interval '3 days'
    AND NOT EXISTS (
        SELECT FROM messages m
         WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id AND m.kind = 'reminder_unused'
-          AND m.created_at > now() - interval '3 days')""",
+          AND m.fallback_of IS NULL AND m.created_at > now() - interval '3 days')""",
 )
 
 
 async def queue_expiring(conn: Connection, *, quiet: QuietHours, limit: int) -> int:
     """Remind of vouchers that end within 14 days with value left."""
-    return len(await conn.fetch(QUEUE_EXPIRING, quiet.from_hour, quiet.to_hour, limit))
+    return int(await conn.fetchval(QUEUE_EXPIRING, quiet.from_hour, quiet.to_hour, limit))
 
 
 SELECT_NEVER_USED = """
