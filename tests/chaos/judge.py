@@ -14,7 +14,7 @@ from service.db import connect
 from tests.chaos.leaks import canaries_of, find_leaks
 from tests.chaos.ledger import Charge, Family, Json, Ledger
 from tests.chaos.stack import Stack
-from tests.chaos.told import wrong_attention, wrong_messages, wrong_receipts
+from tests.chaos.told import wrong_after_stop, wrong_attention, wrong_messages, wrong_receipts
 from tests.chaos.traffic import CODE, GRANTED, Callers
 
 CONVERGE_WITHIN_S = 120.0
@@ -124,6 +124,7 @@ async def _judge_family(callers: Callers, family: Family, evidence: Evidence, ve
         texts = evidence.texts.get(family.phone, ())
         _judge_texts(messages, texts, verdict)
         verdict.violations += wrong_receipts(family, texts)
+        verdict.violations += wrong_after_stop(family, texts)
     else:
         _judge_mails(messages, evidence.mails.get(family.email or "", ()), verdict)
     _judge_money(family, voucher.json, evidence, verdict)
@@ -145,7 +146,7 @@ def _judge_texts(messages: Sequence[Json], texts: Sequence[Json], verdict: Verdi
     arrived = [text for text in texts if text["status"] == "delivered"]
     wanted = [message for message in messages if message["state"] != "escalated"]
     verdict.lost += max(0, len(wanted) - len(arrived))
-    verdict.repeated += max(0, len(texts) - len(messages))
+    verdict.repeated += max(0, len(texts) - sum(bool(message["attempts"]) for message in messages))
     if len({text["body"] for text in texts if CODE.search(text["body"])}) > 1:
         verdict.violations.append("one voucher, two texts")
     by_sid = {text["sid"]: text for text in texts}

@@ -35,6 +35,8 @@ class Family:
     message_ids: list[str]
     code: str | None = None
     charges: list[Charge] = field(default_factory=list)
+    questions: int = 0  # texts that asked for the balance
+    stopped_at: float | None = None  # when a STOP had been taken
 
     @property
     def debits(self) -> list[Charge]:

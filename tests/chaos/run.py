@@ -12,6 +12,7 @@ from random import Random
 import aiohttp
 
 from tests.chaos.doomed import MAIL, TEXT, kill_at_points, let_leases_end
+from tests.chaos.families import Phones
 from tests.chaos.faults import Fault, set_sandbox_faults
 from tests.chaos.judge import Verdict, converge, judge
 from tests.chaos.ledger import Ledger
@@ -60,7 +61,14 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         running(folder, mutant=plan.mutant, workers=plan.workers) as stack,
         aiohttp.ClientSession(connector=connector) as session,
     ):
-        callers = Callers(stack.world, session, rng, ledger)
+        phones = Phones(
+            stack.world.base_url,
+            session,
+            rng,
+            auth_token=stack.env["TWILIO_AUTH_TOKEN"],
+            number=stack.env["TWILIO_SENDER"],
+        )
+        callers = Callers(stack.world, phones, session, rng, ledger)
         for fault in plan.faults:
             seconds = plan.seconds_each if fault.seconds is None else fault.seconds
             _, injected[fault.name] = await asyncio.gather(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from service.money import Unit, format_amount
 from tests.chaos.ledger import Charge, Family, Json
 
 LANGUAGE = "fi"
+KINDS = {"voucher", "debit_receipt", "debit_reversed", "reply_balance"}
+UNDER_WAY_S = 4.0  # what a worker had taken up when a STOP came
 NOBODYS_MATTER = ("opted_out", "suppressed_contact", "number_cap")
 """Reasons for which no person is called when it is a receipt that did not go out."""
 
@@ -25,6 +28,10 @@ def wrong_messages(family: Family, messages: Sequence[Json]) -> Iterator[str]:
     for kind, charges in (("debit_receipt", family.debits), ("debit_reversed", family.reversals)):
         if told[kind] != len(charges):
             yield f"{len(charges)} charges, {told[kind]} {kind}"
+    if told["reply_balance"] != family.questions:
+        yield f"{family.questions} questions, {told['reply_balance']} answers"
+    if told.keys() - KINDS:
+        yield f"nobody asked for {sorted(told.keys() - KINDS)}"
 
 
 def wrong_receipts(family: Family, texts: Sequence[Json]) -> Iterator[str]:
@@ -39,6 +46,16 @@ def wrong_receipts(family: Family, texts: Sequence[Json]) -> Iterator[str]:
         yield "a receipt tells of what was not charged"
     if any(count > charged[words] for words, count in told.items()):
         yield "one charge, two receipts"
+
+
+def wrong_after_stop(family: Family, texts: Sequence[Json]) -> Iterator[str]:
+    """Whoever has written STOP gets no text any more."""
+    if family.stopped_at is None:
+        return
+    until = family.stopped_at + UNDER_WAY_S
+    late = sum(datetime.fromisoformat(text["at"]).timestamp() > until for text in texts)
+    if late:
+        yield f"{late} texts after STOP"
 
 
 def wrong_attention(messages: Sequence[Json], items: Sequence[Json]) -> Iterator[str]:

@@ -20,6 +20,7 @@ import aiohttp
 
 from service.sandbox.client import World
 from service.sandbox.sample import HOME_HELP
+from tests.chaos.families import NotBrought, Phones
 from tests.chaos.ledger import Charge, Family, Json, Ledger
 
 CODE = re.compile(r"\b[1-9]\d{3} \d{4} \d{4}\b")
@@ -32,6 +33,7 @@ STEP = 15
 RIVALS = 0.2  # share of requests that are sent twice at once
 NEWEST = 40  # families that are charged
 RESENDS = 0.15  # share of families that ask for their text again
+ASKING, STOPPING = 0.2, 0.05  # that text SALDO, and STOP
 
 
 class NotAnswered(Exception):
@@ -62,8 +64,11 @@ class Load:
 class Callers:
     """Over one session; `ledger` holds what they were answered."""
 
-    def __init__(self, world: World, session: aiohttp.ClientSession, rng: Random, ledger: Ledger) -> None:
+    def __init__(
+        self, world: World, phones: Phones, session: aiohttp.ClientSession, rng: Random, ledger: Ledger
+    ) -> None:
         self._world = world
+        self._phones = phones
         self._session = session
         self._rng = rng
         self._ledger = ledger
@@ -82,7 +87,7 @@ class Callers:
             next_at += self._rng.expovariate(load.decisions_per_s)
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
         for done in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(done, NotAnswered):
+            if isinstance(done, NotAnswered | NotBrought):
                 self._ledger.surprises.append((fault, str(done)))
             elif isinstance(done, BaseException):
                 raise done
@@ -132,6 +137,12 @@ class Callers:
         if phone is None and self._rng.random() < RESENDS:
             await asyncio.sleep(self._rng.uniform(0, 1))
             await self._resend(family)
+        if self._rng.random() < ASKING:
+            await asyncio.sleep(self._rng.uniform(0, 2))
+            await self._phones.ask_balance(family)
+        if self._rng.random() < STOPPING:
+            await asyncio.sleep(self._rng.uniform(0, 2))
+            await self._phones.stop(family)
 
     async def _resend(self, family: Family) -> None:
         key, path = f"again-{family.voucher_id}", f"/v1/vouchers/{family.voucher_id}/resend"
