@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from service.channels.contacts import PhoneNotMobile
+from service.channels.model import Contacts, NewMessage
+from service.channels.operations import queue_message
 from service.db import Connection, Pool, transaction
 from service.vouchers import operations
 from service.vouchers.codes import make_code
@@ -54,7 +57,7 @@ async def replace(db: Connection, world: World, voucher_id: object, **changes: o
     return await operations.replace_code(db, KEYS, **(known | {"today": TODAY} | changes))
 
 
-async def change_contact(db: Connection, world: World, voucher_id: object, **contact: str) -> operations.Sent:
+async def change_contact(db: Connection, world: World, voucher_id: object, **contact: Any) -> operations.Sent:
     return await operations.change_contact(
         db,
         KEYS,
@@ -251,6 +254,63 @@ async def test_a_changed_contact_gets_a_new_code_and_keeps_what_was_not_changed(
     newest = await db.fetchrow("SELECT recipient_hint, language, fields FROM messages WHERE state = 'pending'")
     assert (newest["recipient_hint"], newest["language"]) == ("… 321", "sv")
     assert newest["fields"]["programme"] == "Hemservice"
+
+
+async def waiting(db: Connection, world: World, voucher_id: UUID, kind: str, **contacts: str) -> UUID:
+    """A message about the voucher that is to go out in the morning."""
+    message = NewMessage(
+        organiser_id=world.organiser.organiser_id,
+        kind=kind,
+        subject_id=voucher_id,
+        secret_id=None,
+        fields={},
+        language="fi",
+        contacts=Contacts(**contacts),
+        requested_by="test",
+        priority=8,
+    )
+    return await queue_message(db, KEYS, message)
+
+
+async def addressed(db: Connection, message_id: UUID) -> tuple[object, ...]:
+    row = await db.fetchrow(
+        "SELECT state, channel, recipient_index, recipient_hint, other_channel, other_index, other_hint, language"
+        " FROM messages WHERE message_id = $1",
+        message_id,
+    )
+    return tuple(row)
+
+
+async def test_what_waits_for_the_morning_goes_to_the_new_contact(db: Connection, world: World) -> None:
+    voucher_id = (await issue(db, world, email="maija@perhe.example")).voucher_id
+    old = {"phone": "+358401234567", "email": "maija@perhe.example"}
+    receipt = await waiting(db, world, voucher_id, "debit_receipt", **old)
+    answer = await waiting(db, world, voucher_id, "reply_balance", phone=old["phone"])
+    await change_contact(db, world, voucher_id, phone="050 765 4321", language="sv")
+    new_phone, mail = KEYS.index.current("phone", "+358507654321"), KEYS.index.current("email", old["email"])
+    assert await addressed(db, receipt) == ("pending", "sms", new_phone, "… 321", "email", mail, "m…@…", "sv")
+    assert (await addressed(db, answer))[0] == "suppressed", "it answers the old number"
+    await change_contact(db, world, voucher_id, removed=frozenset({"phone"}))
+    assert await addressed(db, receipt) == ("pending", "email", mail, "m…@…", None, None, None, "sv")
+    old_phone = KEYS.index.current("phone", old["phone"])
+    states = await db.fetch("SELECT state FROM messages WHERE recipient_index = $1", old_phone)
+    assert {row["state"] for row in states} == {"suppressed"}
+
+
+@pytest.mark.parametrize(
+    ("change", "falls_back_on"), [({"email": "uusi@perhe.example"}, "uusi@perhe.example"), ({"removed": "email"}, None)]
+)
+async def test_what_was_handed_over_falls_back_on_no_old_contact(
+    db: Connection, world: World, change: dict[str, str], falls_back_on: str | None
+) -> None:
+    voucher_id = (await issue(db, world, email="maija@perhe.example")).voucher_id
+    receipt = await waiting(db, world, voucher_id, "debit_receipt", phone="+358401234567", email="maija@perhe.example")
+    await db.execute("UPDATE messages SET state = 'accepted', fence = 1 WHERE message_id = $1", receipt)
+    removed = frozenset({change["removed"]}) if "removed" in change else frozenset()
+    await change_contact(db, world, voucher_id, removed=removed, email=change.get("email"))
+    row = await addressed(db, receipt)
+    assert row[:4] == ("accepted", "sms", KEYS.index.current("phone", "+358401234567"), "… 567")
+    assert row[5] == (KEYS.index.current("email", falls_back_on) if falls_back_on else None)
 
 
 async def test_a_contact_that_is_no_mobile_changes_nothing(db: Connection, world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from service.channels.gateway import Action
 from service.channels.model import MessageState, Reason
-from service.channels.operations.outbox import ShownAttempt, ShownMessage, ShownReceipt
+from service.channels.operations.outbox import CONTACT_CHANGED, ShownAttempt, ShownMessage, ShownReceipt
 from service.channels.suppressions import SuppressionReason
 from service.vouchers.operations.sending import CODE_REPLACED
 from service.vouchers.operations.states import CANCELLED
@@ -44,7 +44,7 @@ def message(state: str, reason: str | None = None) -> ShownMessage:
 def test_every_state_and_reason_is_told(language: str) -> None:
     words = sentences(language)
     assert set(words["state"]) == {state.value for state in MessageState}
-    reasons = {reason.value for reason in (*Reason, *Action)} | {CODE_REPLACED, CANCELLED, "other"}
+    reasons = {reason.value for reason in (*Reason, *Action)} | {CODE_REPLACED, CANCELLED, CONTACT_CHANGED, "other"}
     assert set(words["reason"]) == reasons
 
 

@@ -3,6 +3,7 @@
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
 from service.channels.operations.inbound import Incoming, Inquiry, Reception, Replied, take_text
 from service.channels.operations.outbox import (
+    follow_contact,
     queue_message,
     queue_messages,
     suppress_pending,
@@ -83,6 +84,7 @@ __all__ = [
     "delivery_health",
     "expire_leases",
     "fail_held",
+    "follow_contact",
     "lift",
     "list_pauses",
     "look_up",

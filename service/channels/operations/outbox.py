@@ -13,10 +13,11 @@ from uuid_utils.compat import uuid7
 
 from service.channels.contacts import hint_email, hint_phone
 from service.channels.gateway import ChannelName
-from service.channels.model import DEADLINE_S, NewMessage
+from service.channels.model import DEADLINE_S, Contacts, NewMessage
 from service.channels.operations.suppressions import contact_indexes
 from service.channels.queries import outbox as queries
 from service.channels.queries.outbox import MessageRow
+from service.channels.suppressions import PURPOSE
 from service.crypto import Keys
 from service.db import Connection
 
@@ -27,6 +28,9 @@ MESSAGE_COLUMNS = (
 )
 """The order of `message_record`, for COPY."""
 _record_values = attrgetter(*MESSAGE_COLUMNS[:-2], "deadline_s", "requested_by")  # imports take 100 000 of them
+
+
+CONTACT_CHANGED = "contact_changed"
 
 
 def contact_context(organiser_id: UUID) -> bytes:
@@ -42,7 +46,7 @@ async def queue_message(conn: Connection, keys: Keys, message: NewMessage) -> UU
     another message.
     """
     row = message_row(keys, message)
-    channel, _, contact = _contacts(message)[0]
+    channel, contact = _in_order(message.contacts)[0]
     await queries.insert_message(conn, row=row, recipient_indexes=contact_indexes(keys, channel, contact))
     return row.message_id
 
@@ -60,10 +64,7 @@ async def queue_messages(conn: Connection, keys: Keys, messages: Sequence[NewMes
 
 def message_row(keys: Keys, message: NewMessage) -> MessageRow:
     """The row of a new message, with its contacts sealed. Phone first; e-mail is then the other channel."""
-    sides = [
-        _sealed(keys, message.organiser_id, channel, purpose, contact)
-        for channel, purpose, contact in _contacts(message)
-    ]
+    sides = _sealed(keys, message.organiser_id, message.contacts)
     if not sides:
         raise ValueError("a message needs a phone number or an e-mail address")
     channel, sealed, index, hint = sides[0]
@@ -90,21 +91,27 @@ def message_row(keys: Keys, message: NewMessage) -> MessageRow:
     )
 
 
-def _contacts(message: NewMessage) -> list[tuple[ChannelName, str, str]]:
-    found: list[tuple[ChannelName, str, str]] = []
-    if message.contacts.phone is not None:
-        found.append(("sms", "phone", message.contacts.phone))
-    if message.contacts.email is not None:
-        found.append(("email", "email", message.contacts.email))
+def _in_order(contacts: Contacts) -> list[tuple[ChannelName, str]]:
+    """The channel that is tried first, then the other one."""
+    found: list[tuple[ChannelName, str]] = []
+    if contacts.phone is not None:
+        found.append(("sms", contacts.phone))
+    if contacts.email is not None:
+        found.append(("email", contacts.email))
     return found
 
 
-def _sealed(
-    keys: Keys, organiser_id: UUID, channel: ChannelName, purpose: str, contact: str
-) -> tuple[ChannelName, bytes, bytes, str]:
-    hint = hint_phone(contact) if channel == "sms" else hint_email(contact)
-    sealed = keys.sealer.seal(contact, contact_context(organiser_id))
-    return channel, sealed, keys.index.current(purpose, contact), hint
+def _sealed(keys: Keys, organiser_id: UUID, contacts: Contacts) -> list[tuple[ChannelName, bytes, bytes, str]]:
+    context = contact_context(organiser_id)
+    return [
+        (
+            channel,
+            keys.sealer.seal(contact, context),
+            keys.index.current(PURPOSE[channel], contact),
+            hint_phone(contact) if channel == "sms" else hint_email(contact),
+        )
+        for channel, contact in _in_order(contacts)
+    ]
 
 
 def message_record(row: MessageRow, *, now: datetime) -> tuple[object, ...]:
@@ -119,6 +126,23 @@ async def suppress_pending(conn: Connection, organiser_id: UUID, *, secret_id: U
     One that is on its way cannot be called back; one that would be sent again is stopped when it is rendered.
     """
     return await queries.suppress_pending(conn, organiser_id=organiser_id, secret_id=secret_id, reason=reason)
+
+
+async def follow_contact(
+    conn: Connection, keys: Keys, organiser_id: UUID, *, subject_id: UUID, contacts: Contacts, language: str
+) -> None:
+    """Let what still waits to be told about a subject go to its new contacts. Idempotent.
+
+    Answers to a text are withdrawn: they are for the number that asked. What has been handed over already, and fails,
+    goes to no other contact than the new ones. One that is on its way cannot be called back.
+    """
+    sides = _sealed(keys, organiser_id, contacts)
+    await queries.withdraw_answers(conn, organiser_id=organiser_id, subject_id=subject_id, reason=CONTACT_CHANGED)
+    other = sides[1] if len(sides) > 1 else (None, None, None, None)
+    await queries.readdress_pending(
+        conn, organiser_id=organiser_id, subject_id=subject_id, language=language, recipient=sides[0], other=other
+    )
+    await queries.readdress_fallbacks(conn, organiser_id=organiser_id, subject_id=subject_id, contacts=sides)
 
 
 @dataclass(frozen=True, slots=True)

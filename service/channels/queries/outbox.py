@@ -90,6 +90,82 @@ async def suppress_pending(conn: Connection, *, organiser_id: UUID, secret_id: U
     return [row["message_id"] for row in rows]
 
 
+WITHDRAW_ANSWERS = """
+WITH unsent AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE organiser_id = $1 AND subject_id = $2 AND kind LIKE 'reply\\_%' AND state = 'pending' AND due_at IS NOT NULL
+     ORDER BY message_id FOR UPDATE
+)
+UPDATE messages m SET state = 'suppressed', reason = $3, due_at = NULL
+  FROM unsent WHERE m.organiser_id = unsent.organiser_id AND m.message_id = unsent.message_id AND m.state = 'pending'
+"""
+
+
+async def withdraw_answers(conn: Connection, *, organiser_id: UUID, subject_id: UUID, reason: str) -> None:
+    """Withdraw what is not sent yet of the answers to texts about a subject."""
+    await conn.execute(WITHDRAW_ANSWERS, organiser_id, subject_id, reason)
+
+
+# What took over from another message has no other channel left, and gets none.
+READDRESS_PENDING = """
+WITH unsent AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE organiser_id = $1 AND subject_id = $2 AND state = 'pending' AND due_at IS NOT NULL
+     ORDER BY message_id FOR UPDATE
+)
+UPDATE messages m
+   SET language = $3, channel = $4, recipient_sealed = $5, recipient_index = $6, recipient_hint = $7,
+       other_channel = CASE WHEN m.fallback_of IS NULL THEN $8 END,
+       other_sealed = CASE WHEN m.fallback_of IS NULL THEN $9::bytea END,
+       other_index = CASE WHEN m.fallback_of IS NULL THEN $10::bytea END,
+       other_hint = CASE WHEN m.fallback_of IS NULL THEN $11 END
+  FROM unsent WHERE m.organiser_id = unsent.organiser_id AND m.message_id = unsent.message_id AND m.state = 'pending'
+"""
+
+Side = tuple[str, bytes, bytes, str]
+"""A channel and a contact on it: sealed, its index, its hint."""
+
+
+async def readdress_pending(
+    conn: Connection,
+    *,
+    organiser_id: UUID,
+    subject_id: UUID,
+    language: str,
+    recipient: Side,
+    other: Side | tuple[None, None, None, None],
+) -> None:
+    """Give the unsent messages about a subject other recipients."""
+    await conn.execute(READDRESS_PENDING, organiser_id, subject_id, language, *recipient, *other)
+
+
+# The contact that would be next has changed, or gone: then the message has no other channel any more.
+READDRESS_FALLBACKS = """
+WITH handed_over AS (
+    SELECT organiser_id, message_id FROM messages
+     WHERE organiser_id = $1 AND subject_id = $2 AND other_channel IS NOT NULL AND due_at IS NOT NULL
+       AND state <> 'pending'
+     ORDER BY message_id FOR UPDATE
+), found AS (
+    SELECT h.organiser_id, h.message_id, n.*
+      FROM handed_over h JOIN messages m USING (organiser_id, message_id)
+      LEFT JOIN unnest($3::text[], $4::bytea[], $5::bytea[], $6::text[]) AS n(channel, sealed, index, hint)
+             ON n.channel = m.other_channel
+)
+UPDATE messages m
+   SET other_channel = found.channel, other_sealed = found.sealed, other_index = found.index, other_hint = found.hint
+  FROM found WHERE m.organiser_id = found.organiser_id AND m.message_id = found.message_id
+"""
+
+
+async def readdress_fallbacks(
+    conn: Connection, *, organiser_id: UUID, subject_id: UUID, contacts: Sequence[Side]
+) -> None:
+    """Let messages that were handed over fall back on these contacts only."""
+    columns = (list(column) for column in zip(*contacts, strict=True))
+    await conn.execute(READDRESS_FALLBACKS, organiser_id, subject_id, *columns)
+
+
 SELECT_MESSAGES = """
 SELECT message_id, kind, channel, language, recipient_hint, fallback_of, state, reason, suppressed_for, requested_by,
        created_at, due_at, accepted_at, delivered_at

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service import audit
 from service.channels.model import Contacts, NewMessage
-from service.channels.operations import queue_message, suppress_pending
+from service.channels.operations import follow_contact, queue_message, suppress_pending
 from service.crypto import Keys
 from service.db import Connection
 from service.organisers.model import Organiser
@@ -137,7 +137,8 @@ async def change_contact(
     """Change where the family is reached, and replace the code: whoever holds the old phone may have the old text.
 
     Parts of the contact that are not given stay, those that are `removed` go: a stolen phone must not get the new
-    code. Raises VoucherUnknown, VoucherNotOpen, ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest.
+    code. What waits to be sent goes to the new contact, too. Raises VoucherUnknown, VoucherNotOpen, ContactMissing,
+    PhoneNotMobile, EmailInvalid, InvalidRequest.
     """
     voucher, beneficiary = await _lock_sendable(conn, organiser, voucher_id, today)
     old = sealing.open_contact(keys, organiser.organiser_id, beneficiary)
@@ -162,6 +163,14 @@ async def change_contact(
         contact=sealing.seal_contact(keys, organiser.organiser_id, contact),
     )
     code_id = await _replace(conn, keys, organiser, voucher, code_digits)
+    await follow_contact(
+        conn,
+        keys,
+        organiser.organiser_id,
+        subject_id=voucher_id,
+        contacts=Contacts(phone=contact.phone, email=contact.email),
+        language=contact.language,
+    )
     return await queue_voucher_message(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
 
 
