@@ -22,11 +22,12 @@ from service.channels import operations
 from service.channels.gateway import Accepted, Action, Answer, ChannelName, EmailContent, Outgoing, Refused, Unknown
 from service.channels.model import MessageState
 from service.channels.operations import BATCH, Answered, Delivery, Sending, Silent
+from service.channels.operations.delivery import Round
 from service.db import autocommit
 from service.errors import Unavailable
 from service.grouping import Grouper
 from service.logs import exception_fields
-from service.workers.retry import retry_in_s
+from service.workers.retry import BackOff, retry_in_s
 
 log = structlog.get_logger()
 
@@ -42,26 +43,9 @@ ANSWER_GROUP_MAX = 256
 ANSWER_GROUPS_IN_FLIGHT = 2
 GATEWAY_GRACE_S = 2.0  # past the gateway's own time-out, in case it does not keep it
 DATABASE_TIMEOUT_S = 20.0
+ROUND_TIMEOUT_S = 60.0  # searches may be slow; the database itself ends a statement after half of that
 
 _MAY_PASS = (Unavailable, asyncpg.PostgresError, OSError, TimeoutError)
-
-
-class BackOff:
-    """Growing waits while something is down."""
-
-    def __init__(self, chance: Callable[[], float], *, first_s: float = 0.1, longest_s: float = 5.0) -> None:
-        self._chance = chance
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._failures = 0
-
-    def reset(self) -> None:
-        self._failures = 0
-
-    def next_s(self) -> float:
-        self._failures += 1
-        wait_s = min(self._first_s * 2.0 ** min(self._failures - 1, 16), self._longest_s)
-        return wait_s * (0.5 + self._chance() / 2)
 
 
 class _Lane:
@@ -72,6 +56,15 @@ class _Lane:
         self.sends: set[asyncio.Task[None]] = set()
         self.due = asyncio.Event()
         self.slot_free = asyncio.Event()
+
+
+class _Round:
+    """A look for what families are to be told, in a loop of its own: one that is slow or fails stops no other."""
+
+    def __init__(self, work: Round) -> None:
+        self.work = work
+        self.due = asyncio.Event()
+        self.at = 0.0
 
 
 def _slots(delivery: Delivery, channel: ChannelName) -> int:
@@ -97,8 +90,7 @@ class Dispatcher:
         )
         self._rare_at = 0.0
         self._repair_at = 0.0
-        self._families_due = asyncio.Event()
-        self._families_at = 0.0
+        self._rounds = [_Round(work) for work in delivery.rounds]
 
     @property
     def in_flight(self) -> int:
@@ -121,13 +113,19 @@ class Dispatcher:
                 for channel, lane in self._lanes.items()
             ),
             asyncio.create_task(self._loop("upkeep", self._keep_up, self._upkeep_due, stop)),
-            asyncio.create_task(self._loop("families", self._tell_families, self._families_due, stop)),
+            *(
+                asyncio.create_task(
+                    self._loop("families", partial(self._go_round, each), each.due, stop, timeout_s=ROUND_TIMEOUT_S)
+                )
+                for each in self._rounds
+            ),
         ]
         try:
             await stop.wait()
             self.wake()
             self._upkeep_due.set()
-            self._families_due.set()
+            for each in self._rounds:
+                each.due.set()
             for lane in self._lanes.values():
                 lane.slot_free.set()
             await asyncio.wait(loops, timeout=STOP_S)
@@ -143,14 +141,19 @@ class Dispatcher:
             await asyncio.gather(*remaining, return_exceptions=True)
 
     async def _loop(
-        self, job: str, step: Callable[[], Awaitable[bool]], called: asyncio.Event, stop: asyncio.Event
+        self,
+        job: str,
+        step: Callable[[], Awaitable[bool]],
+        called: asyncio.Event,
+        stop: asyncio.Event,
+        timeout_s: float = DATABASE_TIMEOUT_S,
     ) -> None:
         """Repeat a step: at once while it says that there is more, else when called or when the interval has passed."""
         back_off = BackOff(self._chance)
         while not stop.is_set():
             called.clear()
             try:
-                async with asyncio.timeout(DATABASE_TIMEOUT_S):
+                async with asyncio.timeout(timeout_s):
                     has_more = await step()
                 back_off.reset()
             except Exception as error:  # noqa: BLE001 - the outermost loop of the process
@@ -346,19 +349,19 @@ class Dispatcher:
 
     def tell_families(self) -> None:
         """It is time to look for what families are to be told; every ten minutes, by arq's clock or our own."""
-        self._families_at = 0.0
-        self._families_due.set()
+        for each in self._rounds:
+            each.at = 0.0
+            each.due.set()
 
-    async def _tell_families(self) -> bool:
+    async def _go_round(self, each: _Round) -> bool:
         now = asyncio.get_running_loop().time()
-        if now < self._families_at:
+        if now < each.at:
             return False
-        done = sum([await round_() for round_ in self._delivery.rounds])
-        if done:
+        if done := await each.work():
             log.info("families_told", count=done)
             self.wake()
             return True
-        self._families_at = now + 1.5 * FAMILIES_S  # when Redis is gone, and with it the clock that calls us
+        each.at = now + 1.5 * FAMILIES_S  # when Redis is gone, and with it the clock that calls us
         return False
 
 

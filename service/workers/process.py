@@ -19,8 +19,9 @@ from service.logs import exception_fields
 from service.queue import DISPATCH_JOB, redis_settings, to_json
 from service.resources import open_resources
 from service.settings import Settings
-from service.workers.dispatcher import BackOff, Dispatcher
+from service.workers.dispatcher import Dispatcher
 from service.workers.jobs import DISPATCHER, FAMILIES_JOB, REPAIR_JOB, dispatch, families, repair
+from service.workers.retry import BackOff
 from service.workers.status import status_pages
 
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""The retry table: how long to wait before the next try, by channel and class of error. Pure.
+"""How long to wait before the next try: of a message, by channel and class of error; of our own loops. Pure.
 
 Every row ends: after so many tries, or at the message's deadline, whichever comes first. Waits are drawn between half
 and all of their length, so that what failed together does not come back together.
@@ -6,7 +6,7 @@ and all of their length, so that what failed together does not come back togethe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.channels.gateway import Action, ChannelName
@@ -45,3 +45,21 @@ def retry_in_s(channel: ChannelName, action: Action, *, tries: int, chance: floa
     # Past 32 doublings every rule is at its longest; the bound keeps the power from overflowing.
     longest_s = min(rule.first_s * rule.factor ** min(tries, 32), rule.longest_s)
     return longest_s * (0.5 + chance / 2)
+
+
+class BackOff:
+    """Growing waits while something is down."""
+
+    def __init__(self, chance: Callable[[], float], *, first_s: float = 0.1, longest_s: float = 5.0) -> None:
+        self._chance = chance
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._failures = 0
+
+    def reset(self) -> None:
+        self._failures = 0
+
+    def next_s(self) -> float:
+        self._failures += 1
+        wait_s = min(self._first_s * 2.0 ** min(self._failures - 1, 16), self._longest_s)
+        return wait_s * (0.5 + self._chance() / 2)

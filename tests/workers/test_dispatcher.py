@@ -15,7 +15,8 @@ from service.channels.operations.delivery import Round
 from service.db import Pool, open_pool, transaction
 from service.errors import DatabaseUnavailable
 from service.workers import dispatcher as module
-from service.workers.dispatcher import BackOff, Dispatcher
+from service.workers.dispatcher import Dispatcher
+from service.workers.retry import BackOff
 from tests.channels.post_office import KEYS, Office, Times, taken_silently
 
 
@@ -324,6 +325,25 @@ async def test_families_are_told_by_the_workers_own_clock_until_nothing_is_left(
         dispatcher.tell_families()
         calls = 2
         await until(is_done)
+
+
+async def test_a_round_that_hangs_or_fails_stops_no_other(office: Office) -> None:
+    told = asyncio.Event()
+
+    async def hangs() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    async def fails() -> int:
+        raise DatabaseUnavailable
+
+    async def tells() -> int:
+        told.set()
+        return 0
+
+    async with delivering(office, rounds=(hangs, fails, tells)):
+        async with asyncio.timeout(5):
+            await told.wait()
 
 
 async def test_trouble_with_families_does_not_hold_up_deliveries_and_is_tried_again(office: Office) -> None:
