@@ -39,7 +39,11 @@ budget_used = Gauge("seteli_budget_used_ratio", "Share of the day's budget of pa
 budget_alerts = Counter("seteli_budget_alerts_total", "Days on which 80 % of the budget was spent", ["gateway"])
 held_back = Counter("seteli_held_back_total", "Messages that a limit did not let through", ["gateway", "limit"])
 attempts = Counter("seteli_attempts_total", "Calls to gateways, by answer", ["gateway", "outcome", "code"])
-receipts = Counter("seteli_receipts_total", "Receipts, by what they did", ["gateway", "status", "effect"])
+receipts = Counter(
+    "seteli_receipts_total",
+    "Receipts, by what they said, what that asks of us, and what they did",
+    ["gateway", "status", "action", "effect"],
+)
 stale_writes = Counter("seteli_stale_writes_total", "Answers that came under an old fence and changed nothing")
 unknowns = Counter(
     "seteli_unknowns_total", "Attempts with unknown outcome, by how they ended", ["gateway", "resolution"]

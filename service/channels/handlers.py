@@ -43,12 +43,12 @@ async def post_twilio_status(call: Call) -> Reply:
     attempt = call.raw.match_info["attempt"]
     form = await _read_form(call)
     if form is None or not _is_signed(call, STATUS_PATH.format(attempt=attempt), form):
-        metrics.receipts.labels(twilio.NAME, "none", "forged").inc()
+        metrics.receipts.labels(twilio.NAME, "none", "none", "forged").inc()
         log.warning("receipt_forged", gateway=twilio.NAME)
         return Reply(status=403)
     address, receipt = parse_attempt_address(attempt), twilio.parse_receipt(form)
     if address is None or receipt is None:
-        metrics.receipts.labels(twilio.NAME, "none", "unreadable").inc()
+        metrics.receipts.labels(twilio.NAME, "none", "none", "unreadable").inc()
         log.warning("receipt_unreadable", gateway=twilio.NAME, token_known=address is not None)
         return _DONE
     report = Report(

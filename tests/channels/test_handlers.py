@@ -81,14 +81,22 @@ async def state(office: Office) -> str:
     return str(await office.pool.fetchval("SELECT state FROM messages"))
 
 
-def counted(effect: str, gateway: str = "twilio", status: str = "none") -> float:
-    labels = {"gateway": gateway, "status": status, "effect": effect}
+def counted(effect: str, gateway: str = "twilio", status: str = "none", action: str = "none") -> float:
+    labels = {"gateway": gateway, "status": status, "action": action, "effect": effect}
     return REGISTRY.get_sample_value("seteli_receipts_total", labels) or 0.0
 
 
 async def test_a_signed_receipt_moves_its_message(client: Client, office: Office, text: Text) -> None:
     assert await post(client, path_of(text), form_of(text, "delivered")) == 204
     assert await state(office) == "delivered"
+
+
+async def test_a_text_that_a_carrier_filtered_is_counted_as_such(client: Client, office: Office, text: Text) -> None:
+    labels = {"gateway": office.sms.name, "status": "undelivered", "action": "filtered"}
+    before = counted("moved", **labels)
+    form = {**form_of(text, "undelivered"), "ErrorCode": "30007"}
+    assert await post(client, path_of(text), form) == 204
+    assert counted("moved", **labels) == before + 1
 
 
 async def test_a_replayed_receipt_is_answered_alike_and_changes_nothing(

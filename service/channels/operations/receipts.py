@@ -72,7 +72,8 @@ def _receipt_row(report: Report) -> ReceiptRow:
 def _count(report: Report, effect: ReceiptEffect) -> None:
     # The status is the gateway's word: only those that the table knows may become a label.
     status = "unknown" if report.meaning is None else report.meaning.state.value
-    metrics.receipts.labels(effect.gateway or "none", status, effect.effect.value).inc()
+    action = "none" if report.meaning is None or report.meaning.action is None else report.meaning.action.value
+    metrics.receipts.labels(effect.gateway or "none", status, action, effect.effect.value).inc()
     if effect.effect is Effect.MOVED and effect.before == MessageState.UNKNOWN:
         metrics.unknowns.labels(effect.gateway, "receipt").inc()
     if effect.waited_s is not None:
