@@ -3,6 +3,8 @@
 -- How often this message met a fault of the gateway's set-up, and when last: a probe is rather another one.
 ALTER TABLE messages ADD COLUMN pauses_caused smallint NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN blamed_at timestamptz;
+-- When the gateway stopped carrying; paused_at is when it was last found still not to.
+ALTER TABLE gateway_pauses ADD COLUMN began_at timestamptz NOT NULL DEFAULT now();
 -- When a probe last got through: what is refused after that is not the whole gateway's fault.
 CREATE TABLE gateway_probes (
     gateway   text PRIMARY KEY,

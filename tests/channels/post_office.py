@@ -239,7 +239,7 @@ class Office:
         for table, columns in (
             ("messages", ("due_at", "deadline_at", "created_at", "accepted_at", "delivered_at", "blamed_at")),
             ("attempts", ("started_at", "answered_at")),
-            ("gateway_pauses", ("paused_at", "paused_until")),
+            ("gateway_pauses", ("paused_at", "paused_until", "began_at")),
             ("gateway_probes", ("passed_at",)),
             ("gateway_rates", ("refilled_at",)),
         ):

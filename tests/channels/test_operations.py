@@ -631,6 +631,17 @@ async def test_pauses_double_up_to_a_quarter_of_an_hour(office: Office) -> None:
     assert lengths == [1, 2, 4, 8, 15, 15]
 
 
+async def test_what_waited_for_the_morning_is_tried_no_longer_than_another(office: Office) -> None:
+    message_id = await office.queue()
+    await office.pool.execute(
+        "UPDATE messages SET due_at = due_at + interval '11 hours', deadline_at = deadline_at + interval '11 hours'"
+    )
+    await office.pass_time(11 * 3600 + 1)
+    await claim_due(office.delivery, limit=1)
+    left = await office.pool.fetchval("SELECT deadline_at - now() FROM messages WHERE message_id = $1", message_id)
+    assert left.total_seconds() == pytest.approx(4 * 3600, abs=10)
+
+
 async def test_what_a_paused_gateway_holds_past_its_deadline_goes_another_way(office: Office) -> None:
     first = await office.queue()
     office.sms.always = Refused("20003", Action.PAUSE_GATEWAY)

@@ -167,6 +167,39 @@ async def test_what_a_pause_by_hand_holds_past_its_deadline_goes_to_the_mail_and
     assert not await is_paused(office)
 
 
+async def test_what_waited_for_us_is_not_given_up_when_we_are_back_and_the_gateway_is_paused(office: Office) -> None:
+    tried = await office.queue()
+    office.sms.always = Refused("20003", Action.PAUSE_GATEWAY)
+    await round_of_work(office)
+    async with office.pool.acquire() as conn:
+        await resume(conn, gateway="post-sms", extra_parts=0)
+    untried = [await office.queue() for _ in range(3)]
+    await office.pass_time(5 * 3600)
+    async with office.pool.acquire() as conn:
+        await pause(conn, gateway="post-sms", reason="20003", actor="command line:anna")
+    assert await fail_held(office.delivery) == 1
+    assert await office.state(tried) == ("failed", "gateway_paused")
+    await office.pass_time(4 * 3600 - 10)
+    assert await fail_held(office.delivery) == 0
+    await office.pass_time(20)
+    assert await fail_held(office.delivery) == 3
+    assert {await office.state(message_id) for message_id in untried} == {("failed", "gateway_paused")}
+
+
+async def test_a_pause_that_goes_on_does_not_begin_anew_for_what_it_holds(office: Office) -> None:
+    await office.queue()
+    office.sms.always = Refused("20003", Action.PAUSE_GATEWAY)
+    await round_of_work(office)
+    held = await office.queue(email="maija@perhe.fi")
+    await office.pool.execute("UPDATE messages SET priority = 9 WHERE message_id = $1", held)
+    for _ in range(26):
+        await office.pass_time(600)
+        await office.pool.execute("UPDATE messages SET pauses_caused = (message_id = $1)::int", held)
+        await round_of_work(office)
+        await fail_held(office.delivery)
+    assert office.email.calls == 1
+
+
 # Watching
 
 

@@ -127,16 +127,18 @@ async def select_pauses(conn: Connection) -> Sequence[Record]:
     return await conn.fetch(SELECT_PAUSES)
 
 
+# Until its first try a message has not used up any of its patience: it may have waited for us, and not for the gateway.
 FAIL_HELD = """
 WITH held AS (
-    SELECT organiser_id, message_id FROM messages
-     WHERE state = 'pending' AND deadline_at <= now()
-       AND channel = ANY(ARRAY(
-           SELECT g.channel FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
-             JOIN gateway_pauses p ON p.gateway = g.gateway))
-     ORDER BY organiser_id, message_id
+    SELECT m.organiser_id, m.message_id
+      FROM unnest($1::text[], $2::text[]) AS g(channel, gateway)
+      JOIN gateway_pauses p ON p.gateway = g.gateway
+      JOIN messages m ON m.channel = g.channel
+     WHERE m.state = 'pending' AND m.deadline_at <= now()
+       AND (m.fence > 0 OR GREATEST(m.due_at, p.began_at) + (m.deadline_at - m.due_at) <= now())
+     ORDER BY m.organiser_id, m.message_id
      LIMIT $3
-       FOR UPDATE SKIP LOCKED
+       FOR UPDATE OF m SKIP LOCKED
 )
 UPDATE messages m SET state = 'failed', reason = 'gateway_paused', due_at = now()
   FROM held WHERE m.organiser_id = held.organiser_id AND m.message_id = held.message_id
@@ -145,7 +147,10 @@ RETURNING m.message_id
 
 
 async def fail_held(conn: Connection, *, gateways: Mapping[str, str], limit: int) -> Sequence[UUID]:
-    """Give up on messages that a paused gateway has held past their deadline, so that they go another way."""
+    """Give up on messages that a paused gateway has held past their deadline, so that they go another way.
+
+    For one that was never tried, as long counts from when it was due or the gateway stopped, whichever came later.
+    """
     rows = await conn.fetch(FAIL_HELD, list(gateways), list(gateways.values()), limit)
     return [row["message_id"] for row in rows]
 

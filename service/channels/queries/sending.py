@@ -68,7 +68,7 @@ WITH attempt AS (
     UPDATE messages m
        SET state = 'sending', reason = NULL, fence = m.fence + 1,
            due_at = clock_timestamp() + make_interval(secs => $10),
-           deadline_at = CASE WHEN m.fence = 0 THEN now() + (m.deadline_at - m.created_at) ELSE m.deadline_at END
+           deadline_at = CASE WHEN m.fence = 0 THEN now() + (m.deadline_at - m.due_at) ELSE m.deadline_at END
       FROM attempt a
      WHERE m.organiser_id = a.organiser_id AND m.message_id = a.message_id
        AND m.fence = a.fence - 1 AND m.state = 'pending'
@@ -82,8 +82,10 @@ SELECT organiser_id, attempt_id, message_id, token, gateway, fence, body_digest,
 
 
 async def start_attempts(conn: Connection, *, attempts: Sequence[NewAttempt], lease_s: float) -> None:
-    """Take the messages that this transaction has locked: next fence, lease, attempt row. The deadline counts from
-    the first try, so that an outage of ours does not spend it.
+    """Take the messages that this transaction has locked: next fence, lease, attempt row.
+
+    The deadline is as long after the first try as it was after the time to begin: neither an outage of ours nor a
+    night's wait changes how long a message is tried.
     """
     await conn.execute(
         START_ATTEMPTS,
