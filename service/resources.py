@@ -87,7 +87,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             debit_group=debits,
             receipt_group=receipts,
             reception=Reception(
-                reply=Replies(keys, settings.resends_per_day, find_told_debit).answer,
+                reply=Replies(keys, find_told_debit).answer,
                 countries=settings.sms_countries,
                 answers_per_day=settings.text_answers_per_day,
             ),

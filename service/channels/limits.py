@@ -14,7 +14,7 @@ from service.channels.contacts import PhoneNotMobile, parse_mobile
 
 ALERT_SHARE = 0.8
 RESERVE_SHARE = 1.2
-"""How far what is urgent may go beyond the budget before the gateway is paused until the next day."""
+"""How far vouchers may go beyond the budget before the gateway is paused until the next day."""
 
 BUDGET_REASON = "budget"
 

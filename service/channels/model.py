@@ -119,6 +119,8 @@ HAS_RECEIPTS: Mapping[ChannelName, bool] = {"sms": True, "email": False}
 """Whether the gateway tells of delivery and can be asked. After a mail server's 250 only a bounce may come."""
 
 MOST_LOOK_UPS = 2
+ANSWER_PRIORITY = 7
+"""Of answers to texts: after every voucher, and not of the reserve that is kept for those when the budget is spent."""
 PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
 PAUSED_RETRY_S = 60.0  # behind the messages that wait, so that another one probes the gateway
 MOST_PAUSES = 2

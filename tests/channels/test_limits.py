@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from service.channels.gateway import Outgoing, SmsContent
 from service.channels.limits import Budget, is_served, over_cap
+from service.channels.model import ANSWER_PRIORITY
 from service.channels.operations import (
     Sending,
     claim_due,
@@ -23,6 +24,7 @@ from service.channels.operations import (
     resume,
 )
 from service.db import Pool, transaction
+from service.vouchers.operations.bulk import BULK_PRIORITY
 from tests.channels.post_office import KEYS, Office
 
 
@@ -161,7 +163,8 @@ async def test_a_spent_budget_stops_reminders_and_its_reserve_goes_to_vouchers(o
         await queue(office)
     assert len(await claim(office)) == 5
     reminder = await queue(office, priority=8)
-    voucher = await queue(office, priority=7)
+    answer = await queue(office, priority=ANSWER_PRIORITY)
+    voucher = await queue(office, priority=BULK_PRIORITY)
     assert [sending.message_id for sending in await claim(office)] == [voucher]
     await office.pass_time(60)
     async with office.pool.acquire() as conn:
@@ -171,7 +174,7 @@ async def test_a_spent_budget_stops_reminders_and_its_reserve_goes_to_vouchers(o
     await queue(office)
     assert await claim(office) == []
     assert await claim_probes(office.delivery) == []
-    assert (await office.state(reminder))[0] == "pending"
+    assert (await office.state(reminder))[0] == (await office.state(answer))[0] == "pending"
     assert midnight is not None
 
 

@@ -174,20 +174,62 @@ async def test_two_organisers_answer_each_for_itself_and_see_nothing_of_each_oth
     assert answer.status == 404
 
 
-async def test_uudelleen_sends_the_code_again_as_often_as_a_caseworker_could(town: Town) -> None:
+async def test_uudelleen_sends_the_code_again_three_times_a_day(town: Town) -> None:
     made = await town.decide()
     await town.wait_for_texts(1)
     code = await town.here.code_of(made["voucher_id"])
-    for number in range(5):
+    for number in range(3):
         await town.text(f"Uudelleen {number}")
-    texts = await town.wait_for_texts(6)
+    texts = await town.wait_for_texts(4)
     assert all(code in text for text in texts)
-    answer = await town.here.call(COUNTY, "POST", f"/v1/vouchers/{made['voucher_id']}/resend", {"reason": "x"})
-    assert answer.status == 429, "one limit for both"
     await town.text("uudelleen taas")
-    last = (await town.wait_for_texts(7))[6]
+    last = (await town.wait_for_texts(5))[4]
     assert code not in last
     assert (await town.effects())[-1] == "resend_limited"
+
+
+async def test_a_family_that_asks_often_uses_up_nothing_of_its_caseworkers(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    path = f"/v1/vouchers/{made['voucher_id']}/resend"
+    for number in range(4):
+        await town.text(f"Uudelleen {number}")
+    answers = [await town.here.call(COUNTY, "POST", path, {"reason": "x"}) for _ in range(6)]
+    assert [answer.status for answer in answers] == [*[200] * 5, 429]
+    await town.decide()
+    await town.text("uudelleen vielä")
+    assert (await town.effects())[-1] == "resent", "the new voucher has not had its three"
+
+
+async def test_one_voucher_that_cannot_be_read_does_not_keep_the_others_code(town: Town) -> None:
+    broken, whole = await town.decide(), await town.decide()
+    await town.wait_for_texts(2)
+    break_seal = "UPDATE beneficiaries SET phone_sealed = '\\x00' WHERE voucher_id = $1::text::uuid RETURNING 1"
+    await town.value(break_seal, broken["voucher_id"])
+    await town.text("UUDELLEEN")
+    assert await town.here.code_of(whole["voucher_id"]) in (await town.wait_for_texts(3))[2]
+    await town.value(break_seal, whole["voucher_id"])
+    await town.text("uudelleen!")
+    assert "014 555 0101" in (await town.wait_for_texts(4))[3]
+
+
+async def test_many_vouchers_of_one_organiser_hide_nothing_of_another(town: Town) -> None:
+    await town.decide(TOWN)
+    for _ in range(4):
+        await town.decide()
+    await town.wait_for_texts(5)
+    await town.text("SALDO")
+    lines = sorted(text.count("..") for text in (await town.wait_for_texts(7))[5:])
+    assert lines == [1, 3]
+
+
+async def test_strangers_are_answered_so_often_a_day_in_all(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.vouchers.operations.replies.STRANGERS_PER_DAY", 2)
+    numbers = [f"+35840999990{number}" for number in range(3)]
+    for number in numbers:
+        await town.text("SALDO", sender=number)
+    assert await town.effects() == ["stranger_answered", "stranger_answered", "over_limit"]
+    assert await town.quiet_texts(numbers[2]) == []
 
 
 async def test_a_forged_sender_gets_nothing_to_its_own_phone(town: Town) -> None:

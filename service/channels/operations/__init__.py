@@ -1,7 +1,7 @@
 """The use cases of delivery, each one transaction. Other nouns call `queue_message` and its like in theirs."""
 
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
-from service.channels.operations.inbound import Incoming, Inquiry, Reception, Replied, take_text
+from service.channels.operations.inbound import Incoming, Inquiry, Reception, Replied, strangers_answered, take_text
 from service.channels.operations.outbox import (
     follow_contact,
     queue_message,
@@ -98,6 +98,7 @@ __all__ = [
     "rotate_suppressions",
     "show_health",
     "standing",
+    "strangers_answered",
     "suppress",
     "suppress_all",
     "suppress_pending",

@@ -132,6 +132,11 @@ async def _respond(
     return await reception.reply(conn, Inquiry(intent, phone, history, read_language(body)))
 
 
+async def strangers_answered(conn: Connection) -> int:
+    """How many answers to numbers that nothing is known of went out in 24 hours, whoever asked."""
+    return await queries.count_strangers(conn)
+
+
 def _digests(keys: Keys, body: str) -> list[bytes]:
     """What this text may be on record as: under the newest key, and under the one before it while they rotate."""
     current, previous = keys.index.current("body", body), keys.index.previous("body", body)

@@ -12,7 +12,7 @@ from asyncpg import Record
 from service import metrics
 from service.channels.gateway import ChannelName
 from service.channels.limits import BUDGET_REASON, FIRST_IS_EXEMPT, Budget, over_cap
-from service.channels.model import PATIENT_PRIORITY
+from service.channels.model import ANSWER_PRIORITY
 from service.channels.operations.delivery import Delivery
 from service.channels.queries import limits as queries
 from service.channels.queries import pauses as pause_queries
@@ -24,14 +24,14 @@ ANY_PRIORITY = 32_767
 
 
 async def priority_below(conn: Connection, delivery: Delivery, channel: ChannelName) -> int:
-    """Which messages may go now: all of them, or only the urgent ones when the day's budget is spent."""
+    """Which messages may go now: all of them, or only the vouchers when the day's budget is spent."""
     budget = _parts_per_day(delivery, channel)
     if not budget:
         return ANY_PRIORITY
     spent = await queries.select_spent(conn, gateway=delivery.gateways[channel].name)
     if spent is None or not Budget(budget + spent["extra"]).is_spent(spent["parts"]):
         return ANY_PRIORITY
-    return PATIENT_PRIORITY
+    return ANSWER_PRIORITY
 
 
 async def lock_rate(conn: Connection, delivery: Delivery, channel: ChannelName) -> None:

@@ -80,6 +80,16 @@ async def select_history(
     return History(**dict(row))
 
 
+COUNT_STRANGERS = """
+SELECT count(*) FROM inbound_texts WHERE effect = $1 AND received_at > now() - interval '24 hours'
+"""
+
+
+async def count_strangers(conn: Connection) -> int:
+    """How many numbers that no voucher has were told so in 24 hours."""
+    return int(await conn.fetchval(COUNT_STRANGERS, Effect.STRANGER_ANSWERED.value))
+
+
 FORGET_OLD = """
 DELETE FROM inbound_texts WHERE (gateway, reference) IN (
     SELECT gateway, reference FROM inbound_texts WHERE received_at < now() - interval '30 days'

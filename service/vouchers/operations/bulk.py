@@ -23,7 +23,7 @@ from service.vouchers.queries import bulk as queries
 from service.vouchers.queries.bulk import VoucherRow
 
 # Behind the decisions that are made one by one: there a family is on the phone.
-BULK_PRIORITY = 7
+BULK_PRIORITY = 6
 
 
 class Rivalry(Exception):

@@ -9,12 +9,14 @@ to organisers: none sees, in its own, what another has granted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import groupby
 from uuid import UUID
 
+import structlog
 from uuid_utils.compat import uuid7
 
 from service.attention import operations as attention
@@ -22,23 +24,28 @@ from service.attention.model import DISPUTED
 from service.channels.inbound import Effect, may_answer_stranger
 from service.channels.kinds import NEUTRAL
 from service.channels.languages import choose_language
-from service.channels.model import Contacts, NewMessage
-from service.channels.operations import Inquiry, Replied, contact_indexes, queue_message
+from service.channels.model import ANSWER_PRIORITY, Contacts, NewMessage
+from service.channels.operations import Inquiry, Replied, contact_indexes, queue_message, strangers_answered
 from service.channels.phrases import format_balance, format_day
-from service.crypto import Keys
+from service.crypto import Keys, SealBroken
 from service.db import Connection
 from service.money import Unit, format_amount
 from service.organisers.model import Organiser
 from service.organisers.operations import organiser_by_id
 from service.vouchers.decisions import helsinki_day
 from service.vouchers.model import SENDABLE, FamilyVoucher, ShownState, TooManyResends, VoucherNotOpen
-from service.vouchers.operations.sending import resend
+from service.vouchers.operations.sending import FAMILY, resend
 from service.vouchers.queries import vouchers as queries
 
-REQUESTED_BY = "family"
+log = structlog.get_logger()
+
 RESEND_REASON = "asked by text message"
-PRIORITY = 4
+RESENDS_PER_DAY = 3
+"""Of one voucher, on top of those that caseworkers ask for."""
+STRANGERS_PER_DAY = 500
+"""Answers to numbers that no voucher has, in the whole installation: anybody can text us, and each answer costs."""
 LISTED_MAX = 3
+"""Of each organiser."""
 NOBODY = UUID(int=0)
 """Whose messages to strangers are: no organiser's."""
 
@@ -66,7 +73,6 @@ class Replies:
     """Answers inquiries; `service.resources` gives it to channels."""
 
     keys: Keys
-    resends_per_day: int
     find_debit: FindDebit
 
     async def answer(self, conn: Connection, inquiry: Inquiry) -> Replied:
@@ -92,7 +98,7 @@ class Replies:
         return Replied(effect, (await self._tell(conn, inquiry, (live or known)[0], "reply_help", {}),))
 
     async def _answer_stranger(self, conn: Connection, inquiry: Inquiry) -> Replied:
-        if not may_answer_stranger(inquiry.history):
+        if not may_answer_stranger(inquiry.history) or await strangers_answered(conn) >= STRANGERS_PER_DAY:
             return Replied(Effect.OVER_LIMIT)
         message = NewMessage(
             organiser_id=NOBODY,
@@ -102,18 +108,18 @@ class Replies:
             fields={"help_phone": ""},
             language=inquiry.language,
             contacts=Contacts(phone=inquiry.phone),
-            requested_by=REQUESTED_BY,
-            priority=PRIORITY,
+            requested_by=FAMILY,
+            priority=ANSWER_PRIORITY,
         )
         return Replied(Effect.STRANGER_ANSWERED, (await queue_message(conn, self.keys, message),))
 
     async def _send_again(
         self, conn: Connection, inquiry: Inquiry, live: Sequence[FamilyVoucher], today: date
     ) -> Replied:
-        """Each code once more, as often as a caseworker could; who has had that is told so, once an organiser."""
+        """Each code once more, RESENDS_PER_DAY times at most; who has had that is told so, once an organiser."""
         sent: list[UUID] = []
         limited: dict[UUID, FamilyVoucher] = {}
-        for family in live[:LISTED_MAX]:
+        for family in _listed(live):
             organiser = await organiser_by_id(conn, family.voucher.organiser_id)
             try:
                 done = await resend(
@@ -121,18 +127,22 @@ class Replies:
                     self.keys,
                     organiser=organiser,
                     voucher_id=family.voucher.voucher_id,
-                    actor=REQUESTED_BY,
+                    actor=FAMILY,
                     reason=RESEND_REASON,
                     today=today,
-                    per_day=self.resends_per_day,
+                    per_day=RESENDS_PER_DAY,
                 )
             except TooManyResends:
                 limited.setdefault(organiser.organiser_id, family)
             except VoucherNotOpen:
                 continue  # it ended a moment ago
+            except SealBroken:  # the others' codes are not to be lost with it
+                log.error("contact_unreadable", voucher_id=family.voucher.voucher_id)
             else:
                 sent.append(done.message_id)
         told = [await self._tell(conn, inquiry, family, "reply_resend_limit", {}) for family in limited.values()]
+        if not sent and not told:
+            return Replied(Effect.ANSWERED, (await self._tell(conn, inquiry, live[0], "reply_help", {}),))
         return Replied(Effect.RESENT if sent else Effect.RESEND_LIMITED, (*sent, *told))
 
     async def _dispute(
@@ -166,8 +176,8 @@ class Replies:
             fields={**fields, "help_phone": organiser.help_phone},
             language=choose_language(family.language, organiser.default_language),
             contacts=Contacts(phone=inquiry.phone),
-            requested_by=REQUESTED_BY,
-            priority=PRIORITY,
+            requested_by=FAMILY,
+            priority=ANSWER_PRIORITY,
         )
         return await queue_message(conn, self.keys, message)
 
@@ -179,9 +189,18 @@ def _live(known: Sequence[FamilyVoucher], today: date) -> list[FamilyVoucher]:
     return usable + [family for state, family in shown if state is ShownState.EXHAUSTED]
 
 
+def _listed(live: Sequence[FamilyVoucher]) -> Iterator[FamilyVoucher]:
+    """The first LISTED_MAX of each organiser: one that has granted many hides nobody else's."""
+    count: Counter[UUID] = Counter()
+    for family in live:
+        count[family.voucher.organiser_id] += 1
+        if count[family.voucher.organiser_id] <= LISTED_MAX:
+            yield family
+
+
 def _balances(live: Sequence[FamilyVoucher], today: date) -> Iterator[tuple[FamilyVoucher, str, Mapping[str, str]]]:
     """One answer an organiser, with a line for each voucher."""
-    listed = sorted(live[:LISTED_MAX], key=lambda family: family.voucher.organiser_id)
+    listed = sorted(_listed(live), key=lambda family: family.voucher.organiser_id)
     for _, families in groupby(listed, key=lambda family: family.voucher.organiser_id):
         of_organiser = list(families)
         language = of_organiser[0].language

@@ -33,6 +33,8 @@ from service.vouchers.queries import issuing as code_queries
 from service.vouchers.queries import vouchers as queries
 from service.vouchers.texts import MESSAGE_KIND, message_fields
 
+FAMILY = "family"
+"""The actor of what a family asked for by text."""
 RESEND_ACTION = "voucher.resend"
 REPLACE_ACTION = "voucher.replace_code"
 CONTACT_ACTION = "voucher.change_contact"
@@ -61,8 +63,9 @@ async def resend(
 ) -> Sent:
     """Send the same code to the same contact in a new message, and note who asked and why.
 
-    Not idempotent: each call is a message. At most `per_day` in any 24 hours; concurrent calls for one voucher wait
-    for each other, so the limit holds. Raises VoucherUnknown, VoucherNotOpen, TooManyResends.
+    Not idempotent: each call is a message. At most `per_day` in any 24 hours; those that the family asked for itself
+    are counted apart, so neither uses up the other's. Concurrent calls for one voucher wait for each other, so the
+    limit holds. Raises VoucherUnknown, VoucherNotOpen, TooManyResends and, before anything is written, SealBroken.
     """
     voucher, beneficiary = await _lock_sendable(conn, organiser, voucher_id, today)
     limiting = await queries.select_limiting_resend(
@@ -70,6 +73,8 @@ async def resend(
         organiser_id=organiser.organiser_id,
         voucher_id=voucher_id,
         action=RESEND_ACTION,
+        family=FAMILY,
+        is_family=actor == FAMILY,
         limit=per_day,
     )
     if limiting is not None:
@@ -77,6 +82,7 @@ async def resend(
         wait_s = max(1, -((now - recorded_at - DAY) // timedelta(seconds=1)))
         retry_at = (now + timedelta(seconds=wait_s)).replace(microsecond=0)
         raise TooManyResends(limit=per_day, retry_at=retry_at.isoformat(), retry_after_s=wait_s)
+    contact = sealing.open_contact(keys, organiser.organiser_id, beneficiary)
     await audit.record(
         conn,
         organiser_id=organiser.organiser_id,
@@ -85,7 +91,6 @@ async def resend(
         subject_id=voucher_id,
         reason=reason,
     )
-    contact = sealing.open_contact(keys, organiser.organiser_id, beneficiary)
     return await queue_voucher_message(
         conn, keys, organiser, voucher, voucher.code_id, contact, actor=actor, today=today
     )

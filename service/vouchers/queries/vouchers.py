@@ -216,15 +216,18 @@ async def cancel_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UU
 SELECT_LIMITING_RESEND = """
 SELECT recorded_at, now() AS now FROM audit
  WHERE organiser_id = $1 AND subject_id = $2 AND action = $3 AND recorded_at > now() - interval '24 hours'
- ORDER BY recorded_at DESC OFFSET $4 LIMIT 1
+   AND (actor = $4) = $5
+ ORDER BY recorded_at DESC OFFSET $6 LIMIT 1
 """
 
 
 async def select_limiting_resend(
-    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, action: str, limit: int
+    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, action: str, family: str, is_family: bool, limit: int
 ) -> tuple[datetime, datetime] | None:
-    """When it was recorded, and the database's present time; None while another resend is allowed."""
-    row = await conn.fetchrow(SELECT_LIMITING_RESEND, organiser_id, voucher_id, action, limit - 1)
+    """When it was recorded, and the database's present time; None while another resend is allowed.
+
+    Either those that the actor `family` asked for count, or all others."""
+    row = await conn.fetchrow(SELECT_LIMITING_RESEND, organiser_id, voucher_id, action, family, is_family, limit - 1)
     return None if row is None else (row["recorded_at"], row["now"])
 
 
