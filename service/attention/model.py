@@ -34,6 +34,7 @@ DELIVERY_REASONS: frozenset[str] = frozenset(
         "unclassified",
     }
 )
+CONTACT_LOST = "contact_lost"  # receipts and reminders cannot reach the family, and trying again will not help
 DISPUTED = "disputed"  # the family says that the visit charged was none
 NEVER_USED = "never_used"
 

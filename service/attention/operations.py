@@ -11,6 +11,7 @@ from asyncpg import Record
 from service import audit
 from service.attention import queries
 from service.attention.model import (
+    CONTACT_LOST,
     DELIVERY_REASONS,
     NEVER_USED,
     SYSTEM,
@@ -72,7 +73,7 @@ async def keep_in_order(pool: Pool) -> int:
         missing = await queries.open_missing(conn)
         resolved = await queries.resolve_delivered(
             conn,
-            reasons=sorted(DELIVERY_REASONS),
+            reasons=sorted(DELIVERY_REASONS | {CONTACT_LOST}),
             actor=SYSTEM,
             resolution="delivered_since",
             action=RESOLVE_ACTION,

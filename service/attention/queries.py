@@ -32,7 +32,8 @@ async def open_item(
 
 
 # An item that was resolved after the message began covers it: the caseworker who has the new number need not be told
-# by each receipt that was under way to the old one.
+# by each receipt that was under way to the old one. A contact known to be dead is told of once; and while a voucher's
+# own message is on the list, what else did not reach the family is no news.
 def _new_items(which: str) -> str:
     return f"""
 INSERT INTO attention (organiser_id, attention_id, reason, subject_id, message_id)
@@ -42,9 +43,10 @@ SELECT DISTINCT ON (m.organiser_id, m.subject_id, m.reason, m.about_message)
  WHERE {which}
    AND NOT EXISTS (
        SELECT FROM attention a
-        WHERE a.organiser_id = m.organiser_id AND a.subject_id = m.subject_id AND a.reason = m.reason
-          AND a.message_id IS NOT DISTINCT FROM m.about_message
-          AND (a.resolved_at IS NULL OR a.message_id IS NOT NULL OR a.resolved_at > m.created_at))
+        WHERE a.organiser_id = m.organiser_id AND a.subject_id = m.subject_id
+          AND ((a.reason = m.reason AND a.message_id IS NOT DISTINCT FROM m.about_message
+                AND (a.resolved_at IS NULL OR a.message_id IS NOT NULL OR a.resolved_at > m.created_at OR m.is_known))
+               OR (m.about_message IS NULL AND a.message_id IS NOT NULL AND a.resolved_at IS NULL)))
 ON CONFLICT (organiser_id, reason, subject_id, message_id, entry_id) WHERE resolved_at IS NULL DO NOTHING
 RETURNING attention_id
 """
@@ -66,7 +68,8 @@ async def open_missing(conn: Connection) -> Sequence[UUID]:
     return [row["attention_id"] for row in await conn.fetch(OPEN_MISSING)]
 
 
-# By e-mail `sent` is all that can be known: a bounce that comes later escalates that message, and opens a new item.
+# The item may be about the message on the other channel, and a late receipt about the first one. By e-mail `sent` is
+# all that can be known: a bounce that comes later escalates that message, and opens a new item.
 RESOLVE_DELIVERED = """
 WITH gone AS (
     UPDATE attention a SET resolved_at = now(), resolved_by = $2, resolution = $3
@@ -76,7 +79,10 @@ WITH gone AS (
             WHERE m.organiser_id = a.organiser_id AND m.subject_id = a.subject_id
               AND (m.kind = 'voucher' OR a.message_id IS NULL)
               AND (m.state = 'delivered' OR (m.state = 'sent' AND m.channel = 'email'))
-              AND (m.message_id = a.message_id OR m.fallback_of = a.message_id OR m.created_at > a.opened_at))
+              AND (m.message_id = a.message_id OR m.fallback_of = a.message_id OR m.created_at > a.opened_at
+                   OR (a.message_id IS NULL AND m.delivered_at > a.opened_at)
+                   OR m.message_id = (SELECT i.fallback_of FROM messages i
+                                       WHERE i.organiser_id = a.organiser_id AND i.message_id = a.message_id)))
     RETURNING a.organiser_id, a.attention_id
 )
 INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id, reason)

@@ -104,16 +104,22 @@ BEGIN
 END $$;
 
 -- Messages that ended without having been delivered and need a person, one row a message.
--- A voucher's message is a matter of its own. What is told besides (receipts, reminders) is no matter of its own: the
--- item is about the voucher (about_message is NULL), so that ten visits to a family with a dead number are one item,
--- and a family that wants no texts, or had enough of them today, needs nobody. An answer to a text (reply_…) can be asked for again.
+-- A voucher's message is a matter of its own. What is told besides (receipts, reminders) is not: to send that again is
+-- no use, and the code is not to be sent for it. What a person can do is to ask for a contact that works, so only what
+-- says that this one does not is listed; as one matter of the voucher (about_message is NULL), for ten visits to a
+-- family with a dead number are one. is_known: nothing was tried, the contact had been found dead before. An answer to a
+-- text (reply_…) can be asked for again.
 CREATE INDEX messages_escalated ON messages (created_at) WHERE state = 'escalated';
 CREATE VIEW messages_needing_person AS
-SELECT m.organiser_id, m.message_id, m.subject_id, COALESCE(m.reason, 'unclassified') AS reason, m.created_at,
-       CASE WHEN m.kind = 'voucher' THEN m.message_id END AS about_message
+SELECT m.organiser_id, m.message_id, m.subject_id, m.created_at,
+       CASE WHEN m.kind = 'voucher' THEN COALESCE(m.reason, 'unclassified') ELSE 'contact_lost' END AS reason,
+       CASE WHEN m.kind = 'voucher' THEN m.message_id END AS about_message,
+       m.kind <> 'voucher' AND m.reason = 'suppressed_contact' AS is_known
 FROM messages m
-WHERE m.state = 'escalated' AND m.kind NOT LIKE 'reply\_%'
-  AND (m.kind = 'voucher' OR m.reason NOT IN ('opted_out', 'suppressed_contact', 'number_cap'));
+WHERE m.state = 'escalated'
+  AND (m.kind = 'voucher' OR (m.kind NOT LIKE 'reply\_%'
+       AND (m.reason IN ('bad_contact', 'not_routable', 'country_not_served', 'contact_unreadable')
+            OR (m.reason = 'suppressed_contact' AND m.suppressed_for IN ('bad_contact', 'hard_bounce')))));
 CREATE INDEX attention_of_subject ON attention (organiser_id, subject_id);
 
 -- The debit functions again, with one step more: what the family is told, in the transaction of what it tells. They

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.attention.model import DELIVERY_REASONS, DISPUTED, NEVER_USED
+from service.attention.model import CONTACT_LOST, DELIVERY_REASONS, DISPUTED, NEVER_USED
 from service.attention.operations import keep_in_order, open_item
 from service.attention.words import catalogue, words_for
 from service.channels.gateway import Action, Refused
@@ -129,7 +129,56 @@ async def test_ten_receipts_to_a_dead_number_are_one_item_about_the_voucher(here
     await escalate(one, kind="debit_receipt")
     await tidy(here)
     [item] = await one.attention()
-    assert (item["reason"], item["message_id"]) == ("bad_contact", None)
+    assert (item["reason"], item["message_id"]) == (CONTACT_LOST, None)
+    # A person has dealt with it, and the next visits are not even tried: no news.
+    await one.change("UPDATE attention SET resolved_at = now(), resolved_by = 'x' WHERE subject_id = $1")
+    await one.debit(60, "v9")
+    await escalate_suppressed(one, "bad_contact")
+    await tidy(here)
+    assert await open_reasons(one) == []
+
+
+async def escalate_suppressed(one: Family, suppressed_for: str) -> None:
+    await one.change(
+        "UPDATE messages SET state = 'escalated', reason = 'suppressed_contact', suppressed_for = $2, due_at = NULL"
+        " WHERE subject_id = $1 AND kind = 'debit_receipt' AND state = 'pending'",
+        suppressed_for,
+    )
+
+
+async def test_a_number_that_died_elsewhere_is_told_of_once(here: Installation) -> None:
+    one = await family(here)
+    await one.debit(60, "v1")
+    await escalate_suppressed(one, "opted_out")
+    await tidy(here)
+    assert await one.attention() == [], "that is the family's own wish"
+    await one.debit(60, "v2")
+    await escalate_suppressed(one, "bad_contact")
+    await tidy(here)
+    assert await open_reasons(one) == [CONTACT_LOST]
+
+
+async def test_what_a_person_could_only_send_again_is_not_listed_for_a_receipt(here: Installation) -> None:
+    """Sent again would be the code, which the family has."""
+    one = await family(here)
+    await one.debit(60, "v1")
+    about_the_contact = {"bad_contact", "not_routable", "country_not_served", "contact_unreadable"}
+    for reason in sorted(DELIVERY_REASONS - about_the_contact):
+        await escalate(one, reason, kind="debit_receipt")
+        await tidy(here)
+        assert await one.attention() == [], reason
+    for language in LANGUAGES:
+        assert "send again" not in words_for(CONTACT_LOST, language).action
+
+
+async def test_a_family_whose_voucher_did_not_arrive_is_on_the_list_for_that_alone(here: Installation) -> None:
+    one = await family(here)
+    await escalate(one)
+    await tidy(here)
+    await one.debit(60, "v1")
+    await escalate(one, kind="debit_receipt")
+    await tidy(here)
+    assert await open_reasons(one) == ["bad_contact"]
 
 
 async def test_a_family_that_wants_no_texts_needs_nobody_when_a_receipt_cannot_go_out(here: Installation) -> None:
@@ -174,6 +223,38 @@ async def test_a_late_receipt_takes_the_message_off_the_list(here: Installation)
     assert (item["resolved_by"], item["resolution"]) == ("system", "delivered_since")
     actions = await here.resources.pool.fetch("SELECT actor, subject_id FROM audit WHERE action = 'attention.resolve'")
     assert [tuple(row) for row in actions] == [("system", item["attention_id"])]
+
+
+async def test_a_late_receipt_of_the_first_message_takes_the_one_on_the_other_channel_off(here: Installation) -> None:
+    one = await family(here, beneficiary={"phone": "040 123 4567", "email": "maija@perhe.fi", "language": "fi"})
+    await one.change("UPDATE messages SET state = 'undelivered', due_at = NULL WHERE subject_id = $1")
+    await one.change(
+        "INSERT INTO messages (organiser_id, message_id, fallback_of, kind, subject_id, fields, channel, language,"
+        " recipient_sealed, recipient_index, recipient_hint, deadline_at, requested_by)"
+        " SELECT organiser_id, gen_random_uuid(), message_id, kind, subject_id, fields, other_channel, language,"
+        " other_sealed, other_index, other_hint, deadline_at, requested_by FROM messages WHERE subject_id = $1"
+    )
+    await one.change(
+        "UPDATE messages SET state = 'escalated', reason = 'bad_contact', due_at = NULL"
+        " WHERE subject_id = $1 AND fallback_of IS NOT NULL"
+    )
+    await tidy(here)
+    assert await open_reasons(one) == ["bad_contact"]
+    await one.change("UPDATE messages SET state = 'delivered' WHERE subject_id = $1 AND fallback_of IS NULL")
+    await tidy(here)
+    assert await open_reasons(one) == []
+
+
+async def test_a_late_receipt_shows_that_the_contact_is_not_lost(here: Installation) -> None:
+    one = await family(here)
+    await one.debit(60, "v1")
+    await escalate(one, kind="debit_receipt")
+    await tidy(here)
+    await one.change(
+        "UPDATE messages SET state = 'delivered', delivered_at = now() WHERE subject_id = $1 AND kind = 'debit_receipt'"
+    )
+    await tidy(here)
+    assert await open_reasons(one) == []
 
 
 async def test_a_new_contact_that_is_reached_takes_the_old_one_off_the_list(here: Installation) -> None:
@@ -300,7 +381,7 @@ async def test_providers_have_no_list(here: Installation) -> None:
 def test_every_reason_has_its_sentence_and_its_action_in_every_language() -> None:
     for language in LANGUAGES:
         words = catalogue(language)
-        assert set(words) == DELIVERY_REASONS | {DISPUTED, NEVER_USED, "other"}, language
+        assert set(words) == DELIVERY_REASONS | {CONTACT_LOST, DISPUTED, NEVER_USED, "other"}, language
         for reason, entry in words.items():
             assert set(entry) == {"sentence", "action"}, (language, reason)
             assert all(text.endswith((".", "?")) for text in entry.values()), (language, reason)
