@@ -42,6 +42,7 @@ FIELDS = frozenset(
         "status",
         "timestamp",
         "token_known",
+        "voucher_id",
         "what",
     }
 )

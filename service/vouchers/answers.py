@@ -155,10 +155,11 @@ class ContactRequest(RequestModel):
 
 
 class LiftRequest(RequestModel):
-    """Say why: whoever texted STOP must have changed their mind, or the number work again."""
+    """Say why. After a STOP only if the family has asked for it: the STOP may have been said to another organiser."""
 
     channel: ChannelName
     reason: ReasonText
+    asked_by_family: Annotated[bool, Field(description="Needed after a STOP; it is recorded who said so")] = False
 
 
 class SearchRequest(RequestModel):

@@ -226,6 +226,7 @@ async def post_lift_suppression(call: Call) -> Reply:
             channel=body.channel,
             actor=call.caller.actor,
             reason=body.reason,
+            asked_by_family=body.asked_by_family,
         )
 
     return await _change(call, change)

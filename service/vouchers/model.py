@@ -88,6 +88,12 @@ class VoucherNotOpen(Refused):
     code = "voucher_not_open"
 
 
+class SuppressionIsWish(Refused):
+    """The family itself wants no messages on this `channel`; only the family can take that back."""
+
+    code = "suppression_is_wish"
+
+
 class CancelDateUnfit(Invalid):
     """A voucher is cancelled from a day no later than its last day of validity."""
 

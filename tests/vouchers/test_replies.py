@@ -298,15 +298,33 @@ async def test_a_caseworker_lifts_a_suppression_once_with_a_reason(town: Town) -
     await town.wait_for_texts(1)
     await town.text("SEIS")
     path = f"/v1/vouchers/{made['voucher_id']}/lift-suppression"
-    body = {"channel": "sms", "reason": "Perhe pyysi"}
+    unasked = {"channel": "sms", "reason": "Koodi pitää saada perille"}
+    refusal = await town.here.call(COUNTY, "POST", path, unasked)
+    assert (refusal.status, (await refusal.json())["code"]) == (422, "suppression_is_wish")
+    body = {"channel": "sms", "reason": "Perhe pyysi", "asked_by_family": True}
     assert (await town.here.call(TOWN, "POST", path, body)).status == 404
     assert await town.value("SELECT count(*) FROM suppressions WHERE lifted_at IS NULL") == 1
     assert (await town.here.call(COUNTY, "POST", path, body)).status == 200
     assert (await town.here.call(COUNTY, "POST", path, body)).status == 200
     assert (await town.here.call(COUNTY, "POST", path, {"channel": "fax", "reason": "x"})).status == 400
     assert await town.value("SELECT count(*) FROM suppressions WHERE lifted_at IS NULL") == 0
-    assert await town.value("SELECT count(*) FROM audit WHERE action = 'voucher.lift_suppression'") == 1
+    assert await town.value("SELECT count(*) FROM audit WHERE action = 'voucher.lift_suppression'") == 0
+    assert await town.value("SELECT count(*) FROM audit WHERE action LIKE 'voucher.lift%as_the_family_asked'") == 1
     assert await town.value("SELECT lift_reason FROM suppressions") == "Perhe pyysi"
+
+
+async def test_an_organiser_sees_no_time_before_its_own_voucher_and_lifts_a_fault_by_itself(town: Town) -> None:
+    made = await town.decide()
+    await town.wait_for_texts(1)
+    await town.text("STOP")
+    await town.value("UPDATE suppressions SET since = since - interval '9 days', reason = 'bad_contact' RETURNING 1")
+    path = f"/v1/vouchers/{made['voucher_id']}"
+    seen = await (await town.here.call(COUNTY, "GET", path)).json()
+    assert [found["since"] for found in seen["suppressions"]] == [seen["created_at"]]
+    body = {"channel": "sms", "reason": "Numero toimii taas"}
+    assert (await town.here.call(COUNTY, "POST", f"{path}/lift-suppression", body)).status == 200
+    assert await town.value("SELECT count(*) FROM suppressions WHERE lifted_at IS NULL") == 0
+    assert await town.value("SELECT count(*) FROM audit WHERE action = 'voucher.lift_suppression'") == 1
 
 
 async def test_a_new_contact_does_not_inherit_the_old_ones_stop(town: Town) -> None:

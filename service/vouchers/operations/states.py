@@ -7,7 +7,8 @@ from uuid import UUID
 
 from service import audit
 from service.channels.gateway import ChannelName
-from service.channels.operations import lift, suppress_pending
+from service.channels.operations import lift, standing, suppress_pending
+from service.channels.suppressions import WISHES
 from service.crypto import Keys
 from service.db import Connection
 from service.organisers.model import Organiser
@@ -15,6 +16,7 @@ from service.vouchers import sealing
 from service.vouchers.model import (
     CancelDateUnfit,
     DecisionStatus,
+    SuppressionIsWish,
     Voucher,
     VoucherNotOpen,
     VoucherState,
@@ -24,6 +26,8 @@ from service.vouchers.operations.viewing import contact_points, find_voucher
 from service.vouchers.queries import vouchers as queries
 
 CANCELLED = "voucher_cancelled"
+LIFT_ACTION = "voucher.lift_suppression"
+LIFT_WISH_ACTION = "voucher.lift_suppression_as_the_family_asked"
 
 
 async def confirm(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str) -> None:
@@ -101,18 +105,28 @@ async def lift_suppression(
     channel: ChannelName,
     actor: str,
     reason: str,
+    asked_by_family: bool,
 ) -> None:
-    """Let the family be written to again at the contact that the voucher has now, whatever stood against it.
+    """Let the family be written to again at the contact that the voucher has now.
 
-    Nothing is sent by this. A gateway that still refuses the contact puts it back on the list. Raises VoucherUnknown.
+    What stood against it may come from another organiser's time: a wish (STOP) only ends when the family asks for that,
+    which is noted in the audit log as an action of its own. Nothing is sent by this. A gateway that still refuses the
+    contact puts it back on the list. Idempotent. Raises VoucherUnknown, SuppressionIsWish.
     """
     organiser_id = organiser.organiser_id
     beneficiary = await queries.lock_beneficiary(conn, organiser_id=organiser_id, voucher_id=voucher_id)
     if beneficiary is None:
         raise VoucherUnknown
     contact = dict(contact_points(sealing.open_contact(keys, organiser_id, beneficiary))).get(channel)
-    if contact and await lift(conn, keys, channel=channel, contact=contact, lifted_by=actor, reason=reason):
-        await _note(conn, organiser, voucher_id, actor, "voucher.lift_suppression", reason)
+    found = (await standing(conn, keys, [(channel, contact)])).get((channel, contact)) if contact else None
+    if contact is None or found is None:
+        return
+    is_wish = found.reason in WISHES
+    if is_wish and not asked_by_family:
+        raise SuppressionIsWish(channel=channel)
+    only = found.reason  # not what has come in the meantime
+    if await lift(conn, keys, channel=channel, contact=contact, lifted_by=actor, reason=reason, only=only):
+        await _note(conn, organiser, voucher_id, actor, LIFT_WISH_ACTION if is_wish else LIFT_ACTION, reason)
 
 
 async def _move(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from operator import attrgetter
 from uuid import UUID
@@ -44,6 +45,9 @@ async def voucher_view(
     assert beneficiary is not None, "made with the voucher, in one statement"
     contact = sealing.open_contact(keys, organiser_id, beneficiary)
     suppressed = await standing(conn, keys, contact_points(contact))
+    # That it stands must be told, for it is why nothing arrives. What another organiser had to do with this family
+    # before must not: so never since before this voucher.
+    shown = [replace(found, since=max(found.since, voucher.created_at)) for found in suppressed.values()]
     return VoucherView(
         voucher=voucher,
         state=voucher.shown_state(today),
@@ -53,7 +57,7 @@ async def voucher_view(
         initials=beneficiary.initials,
         municipality=beneficiary.municipality,
         codes=await queries.select_codes(conn, organiser_id=organiser_id, voucher_id=voucher_id),
-        suppressions=sorted(suppressed.values(), key=attrgetter("channel")),
+        suppressions=sorted(shown, key=attrgetter("channel")),
     )
 
 
