@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS, masses
+from tests.chaos.judge import CONVERGE_WITHIN_S
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.report import table
 from tests.chaos.run import Plan, run
@@ -28,6 +29,8 @@ def main() -> int:
         all_points=options.points == "all",
         mutant=options.mutant,
         workers=options.workers,
+        has_sleeper=options.sleeper or options.points == "all",
+        patience_s=options.patience,
     )
     outcome = asyncio.run(run(plan, folder))
     print(table(outcome, seed=options.seed))
@@ -50,6 +53,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--mails", type=int, default=0, help="… and mails")
     parser.add_argument("--workers", type=int, default=1, help="at once")
     parser.add_argument("--points", default="all", help="where workers die while sending: all, none, or 3,7,12")
+    parser.add_argument(
+        "--sleeper", action="store_true", help="a worker is stopped past its lease; with all points, too"
+    )
+    parser.add_argument("--patience", type=float, default=CONVERGE_WITHIN_S, help="seconds that all may take to settle")
     parser.add_argument("--mutant", choices=MUTANTS, help="run with a fault of ours in the code: it has to be caught")
     parser.add_argument("--keep", action="store_true", help="keep logs, database and journal")
     return parser.parse_args()

@@ -52,12 +52,12 @@ class Evidence:
     attention: Mapping[str, Sequence[Json]]  # what needs a person, by voucher
 
 
-async def converge(stack: Stack) -> float:
-    """Wait until nothing is under way any more, for at most two minutes; returns how long it took."""
+async def converge(stack: Stack, *, within_s: float = CONVERGE_WITHIN_S) -> float:
+    """Wait until nothing is under way any more, for so long at most; returns how long it took."""
     started = time.monotonic()
     conn = await connect(stack.database_url, application_name="chaos")
     try:
-        while await conn.fetchval(UNSETTLED) and time.monotonic() - started < CONVERGE_WITHIN_S:  # noqa: ASYNC110
+        while await conn.fetchval(UNSETTLED) and time.monotonic() - started < within_s:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     finally:
         await conn.close()

@@ -14,8 +14,10 @@ import aiohttp
 from tests.chaos.doomed import MAIL, TEXT, kill_at_points, let_leases_end
 from tests.chaos.families import Phones
 from tests.chaos.faults import Fault, set_sandbox_faults
-from tests.chaos.judge import Verdict, converge, judge
+from tests.chaos.judge import CONVERGE_WITHIN_S, Verdict, converge, judge
+from tests.chaos.late import bring_late_receipts
 from tests.chaos.ledger import Ledger
+from tests.chaos.sleeper import SLEEPER, sleep_past_lease
 from tests.chaos.stack import Stack, running
 from tests.chaos.traffic import Callers
 
@@ -33,6 +35,8 @@ class Plan:
     all_points: bool = False
     mutant: str | None = None
     workers: int = 1
+    has_sleeper: bool = False
+    patience_s: float = CONVERGE_WITHIN_S
 
 
 @dataclass(frozen=True)
@@ -77,28 +81,29 @@ async def run(plan: Plan, folder: Path) -> Outcome:
             await stack.be_ready()
         if plan.points or plan.all_points:
             injected |= await _doom_workers(stack, callers, plan)
-        converged_s = await converge(stack)
-        await stack.be_ready()
+        if plan.has_sleeper:
+            await converge(stack, within_s=plan.patience_s)
+            await stack.workers_off()
+            injected[SLEEPER] = await sleep_past_lease(stack, callers)
+        converged_s = await converge(stack, within_s=plan.patience_s)
+        await stack.be_ready(with_workers=True)
+        late = await bring_late_receipts(stack, callers)
         verdicts, general = await judge(stack, callers, ledger)
     for fault in {TEXT, MAIL} & verdicts.keys():
         if verdicts[fault].to_person:
             verdicts[fault].violations.append("a worker that died once was enough to need a person")
     verdicts = {name: verdicts.get(name, Verdict()) for name in injected} | verdicts
     took_s = time.monotonic() - started
-    return Outcome(verdicts, injected, dict(ledger.tried_again), general, converged_s, took_s)
+    return Outcome(verdicts, injected, dict(ledger.tried_again), general + late, converged_s, took_s)
 
 
 async def _doom_workers(stack: Stack, callers: Callers, plan: Plan) -> dict[str, int]:
     points = None if plan.all_points else plan.points
-    await converge(stack)  # what is still open from before is not theirs to look after
-    pids = {name: stack.pids[name] for name in stack.workers}
-    for name in pids:
-        stack.keep_off(name)
+    await converge(stack, within_s=plan.patience_s)  # what is still open from before is not theirs to look after
+    await stack.workers_off()
     await set_sandbox_faults(stack, {"receipts_lost": 1})  # a receipt would tell what the dead one knew
     kills = {fault: await kill_at_points(stack, callers, fault, points) for fault in (TEXT, MAIL)}
     await set_sandbox_faults(stack, {})
     await let_leases_end(stack)
-    for name, pid in pids.items():
-        stack.let_on(name)
-        await stack.run_again(name, pid)
+    await stack.workers_on()
     return kills

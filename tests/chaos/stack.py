@@ -84,6 +84,17 @@ class Stack:
     def worker(self, name: str) -> PythonProcess:
         return self.python(name, ["-m", "tests.chaos.process", "worker"], {"WORKER_PORT": str(self.worker_port(name))})
 
+    async def workers_off(self) -> None:
+        """kill -9 for all of them, and none is started again."""
+        for name in self.workers:
+            self.keep_off(name)
+
+    async def workers_on(self) -> None:
+        for name in self.workers:
+            pid = self.pids[name]
+            self.let_on(name)
+            await self.run_again(name, pid)
+
     def worker_port(self, name: str) -> int:
         if name not in self._worker_ports:
             self._worker_ports[name] = free_port()
@@ -109,9 +120,12 @@ class Stack:
         if name in ("web", "postgres"):
             await self.be_ready()
 
-    async def be_ready(self) -> None:
+    async def be_ready(self, *, with_workers: bool = False) -> None:
+        urls = [f"{self.world.sandbox_url}/health", f"{self.world.base_url}/health/ready"]
+        if with_workers:
+            urls += (f"http://127.0.0.1:{self.worker_port(name)}/metrics" for name in self.workers)
         async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as session:
-            for url in (f"{self.world.sandbox_url}/health", f"{self.world.base_url}/health/ready"):
+            for url in urls:
                 while not await _answers_ok(session, url):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_EVERY_S)
 
