@@ -37,5 +37,18 @@ async def test_a_voucher_without_a_message_gets_one_and_only_one(here: Installat
     ]
 
 
+async def test_a_receipt_does_not_stand_in_for_the_code(here: Installation) -> None:
+    lost = await here.decide()
+    pool, keys = here.resources.pool, here.resources.keys
+    async with pool.acquire() as conn:
+        await conn.execute("UPDATE messages SET kind = 'debit_receipt', secret_id = NULL")
+        await conn.execute("UPDATE vouchers SET created_at = created_at - interval '3 minutes'")
+    assert await queue_missing_messages(pool, keys) == 1
+    assert await queue_missing_messages(pool, keys) == 0
+    async with pool.acquire() as conn:
+        kinds = await conn.fetch("SELECT kind FROM messages WHERE subject_id = $1::text::uuid", lost["voucher_id"])
+    assert sorted(row["kind"] for row in kinds) == ["debit_receipt", "voucher"]
+
+
 async def test_the_worker_runs_the_repair(here: Installation) -> None:
     assert len(here.resources.delivery.repairs) == 1

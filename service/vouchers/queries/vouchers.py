@@ -239,6 +239,7 @@ def _voucher(row: Record | dict[str, Any]) -> Voucher:
     return Voucher(**values)
 
 
+# A receipt, a reminder or an answer is about the same subject, but tells no code.
 # A grace of two minutes: nothing is wrong with a voucher that is being made right now. Two weeks back is more than any
 # outage; older ones without a message were dealt with by people.
 SELECT_WITHOUT_MESSAGE = """
@@ -247,7 +248,8 @@ SELECT v.organiser_id, v.voucher_id
  WHERE v.created_at BETWEEN now() - interval '14 days' AND now() - interval '2 minutes'
    AND v.state IN ('issued', 'suspended')
    AND (b.phone_sealed IS NOT NULL OR b.email_sealed IS NOT NULL)
-   AND NOT EXISTS (SELECT FROM messages m WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id)
+   AND NOT EXISTS (SELECT FROM messages m
+                    WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id AND m.kind = 'voucher')
  ORDER BY v.created_at LIMIT $1
 """
 
@@ -257,7 +259,9 @@ async def select_without_message(conn: Connection, *, limit: int) -> Sequence[tu
     return [(row[0], row[1]) for row in await conn.fetch(SELECT_WITHOUT_MESSAGE, limit)]
 
 
-SELECT_HAS_MESSAGE = "SELECT EXISTS (SELECT FROM messages WHERE organiser_id = $1 AND subject_id = $2)"
+SELECT_HAS_MESSAGE = """
+SELECT EXISTS (SELECT FROM messages WHERE organiser_id = $1 AND subject_id = $2 AND kind = 'voucher')
+"""
 
 
 async def select_has_message(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> bool:
