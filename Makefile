@@ -1,13 +1,14 @@
 # make demo   the whole service on this machine, playing its story   (ONCE=1 ends after it; DATA=<folder>, PORT=<n>)
 # make test   every test, against an embedded PostgreSQL and Valkey
 # make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, SEED=<n> to replay)
+# make mutants   shows that the judge of `make chaos` sees what goes wrong
 PYTHON ?= python3
 DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos lock bench clean prism proofs
+.PHONY: demo test check chaos chaos-long mutants lock bench clean prism proofs
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.
 $(READY): requirements-dev.lock requirements-uv.lock
@@ -41,6 +42,14 @@ check: $(READY)
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# As docs/reliability.md tells of: an hour, TEXTS and MAILS through all that can happen, and a worker killed at every await.
+chaos-long: $(READY)
+	@$(BIN)/python -m tests.chaos --faults nothing --workers 2 --texts $(or $(TEXTS),20000) --mails $(or $(MAILS),10000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# Faults of ours in the code, one by one: each has to be caught.
+mutants: $(READY)
+	@$(BIN)/python -m tests.chaos.catch $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)

@@ -118,15 +118,16 @@ async def _judge_family(callers: Callers, family: Family, evidence: Evidence, ve
     messages: list[Json] = timeline.json["messages"]
     verdict.violations += wrong_messages(family, messages)
     verdict.violations += wrong_attention(messages, evidence.attention.get(family.voucher_id, ()))
-    verdict.stuck += sum(not _has_ended(message) for message in messages)
+    elsewhere = {message["fallback_of"] for message in messages}
+    verdict.stuck += sum(not _has_ended(message, elsewhere) for message in messages)
     verdict.to_person += sum(message["state"] == "escalated" for message in messages)
     if family.phone:
         texts = evidence.texts.get(family.phone, ())
-        _judge_texts(messages, texts, verdict)
+        _judge_texts([message for message in messages if message["channel"] == "sms"], texts, elsewhere, verdict)
         verdict.violations += wrong_receipts(family, texts)
         verdict.violations += wrong_after_stop(family, texts)
-    else:
-        _judge_mails(messages, evidence.mails.get(family.email or "", ()), verdict)
+    by_mail = [message for message in messages if message["channel"] == "email"]
+    _judge_mails(by_mail, evidence.mails.get(family.email or "", ()), verdict)
     _judge_money(family, voucher.json, evidence, verdict)
     for charge in family.charges:
         again = await callers.repeat(charge)
@@ -134,17 +135,19 @@ async def _judge_family(callers: Callers, family: Family, evidence: Evidence, ve
             verdict.violations.append(f"a replay was answered otherwise: {charge.status}, then {again.status}")
 
 
-def _has_ended(message: Json) -> bool:
+def _has_ended(message: Json, elsewhere: set[str | None]) -> bool:
     if message["channel"] == "email" and message["state"] == "sent":
         return True  # a mail server's 250 is the last we hear
+    if message["state"] in ("undelivered", "failed"):
+        return message["message_id"] in elsewhere  # it goes on by the other channel
     return message["state"] in ("delivered", "escalated", "suppressed")
 
 
-def _judge_texts(messages: Sequence[Json], texts: Sequence[Json], verdict: Verdict) -> None:
+def _judge_texts(messages: Sequence[Json], texts: Sequence[Json], elsewhere: set[str | None], verdict: Verdict) -> None:
     """One text for each message, whatever the service believes; and it believes what is true."""
     verdict.texts += len(texts)
     arrived = [text for text in texts if text["status"] == "delivered"]
-    wanted = [message for message in messages if message["state"] != "escalated"]
+    wanted = [m for m in messages if m["state"] != "escalated" and m["message_id"] not in elsewhere]
     verdict.lost += max(0, len(wanted) - len(arrived))
     verdict.repeated += max(0, len(texts) - sum(bool(message["attempts"]) for message in messages))
     if len({text["body"] for text in texts if CODE.search(text["body"])}) > 1:

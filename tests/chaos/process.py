@@ -19,7 +19,7 @@ from tests.chaos import kill_points, mutants, pace
 def main() -> None:
     pace.quicken()
     if name := os.environ.get("CHAOS_MUTANT"):
-        mutants.MUTANTS[name]()
+        mutants.MUTANTS[name].put_in()
     if message_id := os.environ.get("CHAOS_KILL_MESSAGE"):
         kill_points.doom(message_id, at=int(os.environ["CHAOS_KILL_AT"]))
     if message_id := os.environ.get("CHAOS_DOZE_MESSAGE"):

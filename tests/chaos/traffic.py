@@ -33,6 +33,7 @@ STEP = 15
 RIVALS = 0.2  # share of requests that are sent twice at once
 NEWEST = 40  # families that are charged
 RESENDS = 0.15  # share of families that ask for their text again
+WITH_OTHER_CONTACT = 0.7
 ASKING, STOPPING = 0.2, 0.05  # that text SALDO, and STOP
 
 
@@ -133,7 +134,9 @@ class Callers:
         if phone is None and self._rng.random() < load.emails:
             await self.decide(fault, email=self.new_email())
             return
-        family = await self.decide(fault, phone=phone or self.new_phone())
+        # Whoever cannot be reached by text has another contact, if not always.
+        email = self.new_email() if phone is not None and self._rng.random() < WITH_OTHER_CONTACT else None
+        family = await self.decide(fault, phone=phone or self.new_phone(), email=email)
         if phone is None and self._rng.random() < RESENDS:
             await asyncio.sleep(self._rng.uniform(0, 1))
             await self._resend(family)
