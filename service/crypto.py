@@ -48,6 +48,11 @@ class BlindIndex:
         """The index under the key before it, while a rotation is under way: what may still be found."""
         return self._digest(self._keys[1][1], purpose, text) if len(self._keys) > 1 else None
 
+    def all(self, purpose: str, text: str) -> list[bytes]:
+        """What a row may be found by: the newest index, then the one before it while keys rotate."""
+        current, previous = self.current(purpose, text), self.previous(purpose, text)
+        return [current] if previous is None else [current, previous]
+
     def matches(self, index: bytes, purpose: str, text: str) -> bool:
         """True when `index` was made from this text under any key of the ring."""
         return any(hmac.compare_digest(index, self._digest(key, purpose, text)) for _, key in self._keys)

@@ -9,14 +9,15 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from service.channels.operations.outbox import contact_context
+from service.channels.suppressions import PURPOSE
 from service.crypto import Keys
 from service.vouchers.codes import last_four, make_code
 from service.vouchers.model import Beneficiary, Contact
 from service.vouchers.queries.issuing import SealedCode, SealedContact
 
 CODE_PURPOSE = "code"
-PHONE_PURPOSE = "phone"
-EMAIL_PURPOSE = "email"
+PHONE_PURPOSE, EMAIL_PURPOSE = PURPOSE["sms"], PURPOSE["email"]
 
 
 def draw_code(keys: Keys, digits: int, code_id: UUID | None = None) -> SealedCode:
@@ -86,7 +87,3 @@ def decision_context(organiser_id: UUID, decision_ref: str) -> bytes:
 
 def code_context(code_id: UUID) -> bytes:
     return b"code" + code_id.bytes
-
-
-def contact_context(organiser_id: UUID) -> bytes:
-    return b"contact" + organiser_id.bytes

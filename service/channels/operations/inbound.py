@@ -121,7 +121,7 @@ async def _respond(
     history = await queries.select_history(
         conn,
         sender_indexes=contact_indexes(keys, "sms", phone),
-        body_digests=_digests(keys, body),
+        body_digests=keys.index.all("body", body),
         repeat_window_s=REPEAT_WINDOW_S,
     )
     silence = reason_for_silence(
@@ -135,9 +135,3 @@ async def _respond(
 async def strangers_answered(conn: Connection) -> int:
     """How many answers to numbers that nothing is known of went out in 24 hours, whoever asked."""
     return await queries.count_strangers(conn)
-
-
-def _digests(keys: Keys, body: str) -> list[bytes]:
-    """What this text may be on record as: under the newest key, and under the one before it while they rotate."""
-    current, previous = keys.index.current("body", body), keys.index.previous("body", body)
-    return [current] if previous is None else [current, previous]

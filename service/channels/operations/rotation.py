@@ -7,12 +7,11 @@ from uuid import UUID
 from service.channels.operations.outbox import contact_context
 from service.channels.queries import rotation as queries
 from service.channels.queries.rotation import count_messages
+from service.channels.suppressions import PURPOSE
 from service.crypto import Keys
 from service.db import Connection
 
 __all__ = ["count_messages", "rotate_messages"]
-
-_PURPOSE = {"sms": "phone", "email": "email"}
 
 
 async def rotate_messages(
@@ -41,5 +40,5 @@ async def rotate_messages(
 
 def _renew(keys: Keys, channel: str, sealed: bytes, context: bytes) -> tuple[bytes, bytes]:
     text = keys.sealer.open(sealed, context)
-    index = keys.index.current(_PURPOSE[channel], text)
+    index = keys.index.current(PURPOSE[channel], text)
     return (sealed if keys.sealer.is_current(sealed) else keys.sealer.seal(text, context)), index

@@ -45,8 +45,7 @@ class Suppressed:
 
 def contact_indexes(keys: Keys, channel: str, contact: str) -> list[bytes]:
     """What a contact may be found by: under the newest key, and under the one before it while they rotate."""
-    current, previous = keys.index.current(PURPOSE[channel], contact), keys.index.previous(PURPOSE[channel], contact)
-    return [current] if previous is None else [current, previous]
+    return keys.index.all(PURPOSE[channel], contact)
 
 
 async def suppress(conn: Connection, keys: Keys, *, channel: ChannelName, contact: str, reason: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from service.channels.operations.outbox import contact_context
 from service.channels.operations.rotation import count_messages, rotate_messages
 from service.channels.operations.suppressions import count_suppressions, rotate_suppressions
 from service.crypto import Keys
@@ -101,7 +102,7 @@ async def _move_beneficiaries(conn: Connection, keys: Keys, after: Place) -> Bat
     rows = await queries.lock_beneficiaries(conn, after=after, limit=BATCH_ROWS)
     moved = []
     for row in rows:
-        context = sealing.contact_context(row["organiser_id"])
+        context = contact_context(row["organiser_id"])
         phone = _renew(keys, sealing.PHONE_PURPOSE, row["phone_sealed"], row["phone_index"], context)
         email = _renew(keys, sealing.EMAIL_PURPOSE, row["email_sealed"], row["email_index"], context)
         if (*phone, *email) != tuple(row)[2:]:

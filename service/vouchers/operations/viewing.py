@@ -10,7 +10,7 @@ from uuid import UUID
 
 from service.channels.contacts import hint_email, hint_phone
 from service.channels.gateway import ChannelName
-from service.channels.operations import standing, timeline
+from service.channels.operations import contact_indexes, standing, timeline
 from service.channels.operations.outbox import ShownMessage
 from service.crypto import Keys
 from service.db import Connection
@@ -80,14 +80,10 @@ async def search_vouchers(
             conn, organiser_id=organiser_id, client_ref=search.client_ref, before=before, limit=limit
         )
     if search.phone is not None:
-        indexes = [
-            keys.index.current(sealing.PHONE_PURPOSE, search.phone),
-            keys.index.previous(sealing.PHONE_PURPOSE, search.phone),
-        ]
         return await queries.select_vouchers_of_phone(
             conn,
             organiser_id=organiser_id,
-            indexes=[index for index in indexes if index is not None],
+            indexes=contact_indexes(keys, "sms", search.phone),
             before=before,
             limit=limit,
         )
