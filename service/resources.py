@@ -24,7 +24,6 @@ from service.channels.gateways.smtp import SmtpGateway
 from service.channels.gateways.smtp_pool import Server
 from service.channels.gateways.twilio import TwilioGateway
 from service.channels.operations import Delivery, ReceiptGroup, Reception, receipt_group
-from service.channels.operations.quiet import hold_quiet
 from service.channels.rendering import Templates, qr_png
 from service.channels.sms_text import can_receive
 from service.crypto import Keys
@@ -104,7 +103,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 },
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
-                tidying=(partial(attention.keep_in_order, pool), partial(hold_quiet, pool, settings.quiet_hours)),
+                tidying=(partial(attention.keep_in_order, pool),),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),
                     partial(family_receipts.queue_day_receipts, pool, settings.quiet_hours),

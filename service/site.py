@@ -109,7 +109,7 @@ async def get_metrics(call: Call) -> Reply:
     """
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_S), autocommit(call.resources.pool) as conn:
-            show_health(await delivery_health(conn))
+            show_health(await delivery_health(conn, call.resources.settings.quiet_hours))
     except (SeteliError, TimeoutError, PostgresError) as error:
         metrics.queue_age_s.set(math.nan)  # not known; an old figure would calm whoever watches
         log.warning("queue_age_unknown", **exception_fields(error))

@@ -39,6 +39,8 @@ def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
         "smtp_host": "127.0.0.1",
         "smtp_port": 9,
         "email_sender": "Seteli <seteli@seteli.test>",
+        "quiet_from": 0,  # at whatever hour the tests run
+        "quiet_to": 0,
     }
     return Settings(**known | changes)
 

@@ -106,7 +106,15 @@ _GIVEN_UP: Mapping[Action, Reason] = {
     Action.UNCLASSIFIED: Reason.UNCLASSIFIED,
 }
 
-DECIDED = frozenset((Reason.SILENT, Reason.SUPPRESSED_CONTACT, Reason.GATEWAY_PAUSED, Reason.COUNTRY_NOT_SERVED))
+DECIDED = frozenset(
+    (
+        Reason.SILENT,
+        Reason.SUPPRESSED_CONTACT,
+        Reason.GATEWAY_PAUSED,
+        Reason.COUNTRY_NOT_SERVED,
+        Reason.NUMBER_CAP,
+    )
+)
 """What is no class of error: trying the same again is of no use."""
 
 DEADLINE_S: Mapping[ChannelName, int] = {"sms": 4 * 3600, "email": 24 * 3600}

@@ -331,7 +331,8 @@ class Dispatcher:
         if now >= self._rare_at:
             self._rare_at = now + RARE_STEPS_S
             async with autocommit(self._delivery.pool) as conn:
-                operations.show_health(await operations.delivery_health(conn), self._delivery.gateway_names.values())
+                health = await operations.delivery_health(conn, self._settings.quiet_hours)
+            operations.show_health(health, self._delivery.gateway_names.values())
             await operations.fail_held(self._delivery)
         if now >= self._repair_at:  # Redis is gone, and with it the clock that calls `repair`
             await self.repair()

@@ -29,7 +29,9 @@ from service.channels.operations import Delivery, Effect, Report, queue_message,
 from service.channels.rendering import Templates
 from service.crypto import Keys
 from service.db import Connection, Pool, transaction
+from service.quiet_hours import QuietHours
 
+NONE = QuietHours(0, 0)
 KEYS = Keys.from_keyrings(encryption=(("e1", b"e" * 32),), index=(("i1", b"i" * 32),))
 FIELDS = {
     "programme": "Kotipalvelu",
@@ -159,6 +161,7 @@ class Times:
     sms_parts_per_day: int = 0
     texts_per_number_per_day: int = 1000
     sms_countries: tuple[str, ...] = ("FI",)
+    quiet_hours: QuietHours = NONE
 
 
 class Secrets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -22,6 +24,7 @@ from service.channels.operations import (
     record_answers,
     resume,
     show_health,
+    suppress,
 )
 from service.crypto import Keys
 from service.db import Pool
@@ -99,6 +102,38 @@ async def test_a_probe_is_rather_a_message_that_was_not_refused_before(office: O
     await office.pool.execute("UPDATE messages SET priority = 9 WHERE message_id = $1", good)
     [probe] = await claim_probes(office.delivery)
     assert probe.message_id == good
+
+
+async def test_a_probe_is_a_message_that_may_be_sent(office: Office) -> None:
+    stopped = [await office.queue(phone=BAD) for _ in range(3)]
+    good = await office.queue()
+    async with office.pool.acquire() as conn:
+        await suppress(conn, post_office.KEYS, channel="sms", contact=BAD, reason="opted_out")
+        await pause(conn, gateway="post-sms", reason="20003", actor="command line:anna")
+    await office.pool.execute("UPDATE gateway_pauses SET paused_until = now(), paused_by = NULL")
+    assert [probe.message_id for probe in await claim_probes(office.delivery)] == [good]
+    assert {await office.state(message_id) for message_id in stopped} == {("failed", "suppressed_contact")}
+
+
+async def test_a_probe_that_nothing_came_of_is_not_waited_for(office: Office) -> None:
+    await office.queue(phone=BAD)
+    async with office.pool.acquire() as conn:
+        await suppress(conn, post_office.KEYS, channel="sms", contact=BAD, reason="opted_out")
+        await pause(conn, gateway="post-sms", reason="20003", actor="command line:anna")
+    await office.pool.execute("UPDATE gateway_pauses SET paused_until = now(), paused_by = NULL")
+    assert await claim_probes(office.delivery) == []
+    good = await office.queue()
+    assert [probe.message_id for probe in await claim_probes(office.delivery)] == [good]
+
+
+async def test_one_worker_at_a_time_probes_a_gateway(office: Office) -> None:
+    for _ in range(8):
+        await office.queue()
+    async with office.pool.acquire() as conn:
+        await pause(conn, gateway="post-sms", reason="20003", actor="command line:anna")
+    await office.pool.execute("UPDATE gateway_pauses SET paused_until = now(), paused_by = NULL")
+    probes = await asyncio.gather(*(claim_probes(office.delivery) for _ in range(6)))
+    assert sum(map(len, probes)) == 1
 
 
 async def test_a_fault_of_the_account_keeps_every_message_until_it_is_mended(office: Office) -> None:
@@ -206,7 +241,7 @@ async def test_a_pause_that_goes_on_does_not_begin_anew_for_what_it_holds(office
 async def test_the_metrics_say_which_gateways_are_paused(office: Office) -> None:
     async def shown() -> dict[str, float]:
         async with office.pool.acquire() as conn:
-            show_health(await delivery_health(conn), office.delivery.gateway_names.values())
+            show_health(await delivery_health(conn, office.times.quiet_hours), office.delivery.gateway_names.values())
         return {
             sample.labels["gateway"]: sample.value for sample in next(iter(metrics.gateway_paused.collect())).samples
         }

@@ -16,7 +16,7 @@ from service.debits import queries
 from service.debits.receipts import queue_day_receipts
 from service.money import Unit, format_amount
 from service.quiet_hours import QuietHours
-from tests.families import Family, family
+from tests.families import family
 from tests.installations import Installation, install, settings_for
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
@@ -337,26 +337,3 @@ async def test_quiet_hours_hold_the_receipt_and_never_the_debit_or_the_voucher(
         assert (held.hour, held.minute, held.second) == (quiet["quiet_to"], 0, 0)
         [voucher] = await one.messages("voucher")
         assert voucher["due_at"] <= datetime.now(UTC)
-
-
-async def held_by(here: Installation) -> dict[str, datetime]:
-    rows = await here.resources.pool.fetch("SELECT kind, due_at FROM messages")
-    return {row["kind"]: row["due_at"] for row in rows}
-
-
-async def test_what_is_tried_again_waits_for_the_morning_too(here: Installation) -> None:
-    from service.channels.operations.quiet import hold_quiet
-
-    one: Family = await family(here)
-    await one.debit(60, "v1")
-    await one.change("UPDATE messages SET due_at = now() + interval '5 minutes' WHERE subject_id = $1")
-    before = await held_by(here)
-    now = datetime.now(HELSINKI)
-    quiet = QuietHours(now.hour, (now.hour + 3) % 24)
-
-    assert await hold_quiet(here.resources.pool, quiet) == 1
-    assert await hold_quiet(here.resources.pool, quiet) == 0
-
-    after = await held_by(here)
-    assert after["voucher"] == before["voucher"]
-    assert after["debit_receipt"].astimezone(HELSINKI).hour == quiet.to_hour

@@ -11,6 +11,7 @@ from service.channels.gateway import ChannelName, Gateway, Image
 from service.channels.rendering import Templates
 from service.crypto import Keys
 from service.db import Connection, Pool
+from service.quiet_hours import QuietHours
 
 SecretFields = Callable[[Connection, Sequence[tuple[UUID, UUID]]], Awaitable[Mapping[UUID, Mapping[str, str]]]]
 """From (organiser, secret) to the fields that may not be stored in a message; one that is missing is obsolete."""
@@ -52,6 +53,8 @@ class DeliverySettings(Protocol):
     def texts_per_number_per_day(self) -> int: ...
     @property
     def sms_countries(self) -> tuple[str, ...]: ...
+    @property
+    def quiet_hours(self) -> QuietHours: ...
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from service.channels.operations.delivery import Delivery
 from service.channels.queries import limits as limit_queries
 from service.channels.queries import pauses as queries
 from service.db import Connection
+from service.quiet_hours import QuietHours
 
 log = structlog.get_logger()
 
@@ -52,9 +53,12 @@ async def list_pauses(conn: Connection) -> tuple[Pause, ...]:
     )
 
 
-async def delivery_health(conn: Connection) -> Health:
-    """How long the oldest due message has waited, in seconds by the database's clock, and which gateways are paused."""
-    return Health(await queries.select_queue_age_s(conn), await list_pauses(conn))
+async def delivery_health(conn: Connection, quiet: QuietHours) -> Health:
+    """How long the oldest due message has waited, in seconds by the database's clock, and which gateways are paused.
+
+    What waits for the end of the quiet hours is not due.
+    """
+    return Health(await queries.select_queue_age_s(conn, quiet=quiet), await list_pauses(conn))
 
 
 def show_health(health: Health, gateways: Iterable[str] = ()) -> None:
@@ -81,7 +85,7 @@ class ChannelStatus:
 async def channel_statuses(conn: Connection, delivery: Delivery) -> list[ChannelStatus]:
     """Each channel's pause, how many messages are due on it, and what of today's budget is spent."""
     pauses = {pause.gateway: pause for pause in await list_pauses(conn)}
-    due = await queries.count_due(conn)
+    due = await queries.count_due(conn, quiet=delivery.settings.quiet_hours)
     found: list[ChannelStatus] = []
     for channel, carrier in delivery.gateways.items():
         gateway = carrier.name

@@ -39,6 +39,8 @@ from service.db import Connection, autocommit, transaction
 
 log = structlog.get_logger()
 
+PROBES_SET_ASIDE_MAX = 50  # in one go, before what else is due gets its turn
+
 Secrets = Mapping[UUID, Mapping[str, str] | SealBroken]
 
 
@@ -89,6 +91,7 @@ async def claim_channel(delivery: Delivery, *, channel: ChannelName, limit: int)
             gateway=delivery.gateways[channel].name,
             priority_below=await limits.priority_below(conn, delivery, channel),
             limit=limit,
+            quiet=delivery.settings.quiet_hours,
         )
         rows = await limits.within_rate(conn, delivery, channel, due)
         started = await _start(conn, delivery, rows) if rows else []
@@ -108,19 +111,32 @@ async def claim_due(delivery: Delivery, *, limit: int) -> list[Sending]:
 async def claim_probes(delivery: Delivery) -> list[Sending]:
     """For each gateway whose pause is over, take one message to see whether it works again."""
     probes: list[Sending] = []
-    for channel, name in delivery.gateway_names.items():
-        async with transaction(delivery.pool) as conn:
-            rows = await _select_probe(conn, channel=channel, gateway=name)
-            if rows and await pause_queries.extend_pause(conn, gateway=name, for_s=delivery.settings.lease_s):
-                started = await _start(conn, delivery, rows)
-                probes += [replace(sending, is_probe=True) for sending in started]
+    for channel in delivery.gateways:
+        for _ in range(PROBES_SET_ASIDE_MAX):
+            async with transaction(delivery.pool) as conn:
+                claim = await _claim_probe(conn, delivery, channel)
+            probes += [replace(sending, is_probe=True) for sending in claim.started]
+            if claim.started or not claim.taken:
+                break
     return probes
 
 
-async def _select_probe(conn: Connection, *, channel: str, gateway: str) -> Sequence[Record]:
+async def _claim_probe(conn: Connection, delivery: Delivery, channel: ChannelName) -> Claim:
+    """Take one message, and keep others from probing while it is out. One that may not be sent tells nothing."""
+    gateway = delivery.gateways[channel].name
+    is_ours = await queries.lock_spent_pause(conn, gateway=gateway)
+    rows = await _select_probe(conn, delivery, channel) if is_ours else []
+    started = await _start(conn, delivery, rows) if rows else []
+    if started:
+        await pause_queries.extend_pause(conn, gateway=gateway, for_s=delivery.settings.lease_s)
+    return Claim(started, taken=len(rows), is_rationed=False)
+
+
+async def _select_probe(conn: Connection, delivery: Delivery, channel: ChannelName) -> Sequence[Record]:
     """Rather a message that was not refused before: if that gets through, it was the message and not the gateway."""
+    quiet = delivery.settings.quiet_hours
     for is_blameless in (True, False):
-        if rows := await queries.select_probe(conn, channel=channel, gateway=gateway, is_blameless=is_blameless):
+        if rows := await queries.select_probe(conn, channel=channel, is_blameless=is_blameless, quiet=quiet):
             return rows
     return []
 
@@ -227,7 +243,7 @@ def _prepare(delivery: Delivery, row: Record, secrets: Secrets) -> tuple[Sending
 def _over_cap(delivery: Delivery, row: Record) -> _Unsendable:
     log.warning("number_cap_reached", message_id=row["message_id"], kind=row["kind"])
     metrics.held_back.labels(delivery.gateways[row["channel"]].name, "number").inc()
-    return _Unsendable(MessageState.ESCALATED, Reason.NUMBER_CAP)
+    return _Unsendable(MessageState.FAILED, Reason.NUMBER_CAP)
 
 
 def _unreadable(row: Record) -> _Unsendable:

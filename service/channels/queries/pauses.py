@@ -8,18 +8,19 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from service.channels.queries.quiet import awake
 from service.db import Connection
+from service.quiet_hours import QuietHours
 
 EXTEND_PAUSE = """
 UPDATE gateway_pauses SET paused_until = now() + make_interval(secs => $2)
  WHERE gateway = $1 AND paused_until <= now()
-RETURNING gateway
 """
 
 
-async def extend_pause(conn: Connection, *, gateway: str, for_s: float) -> bool:
-    """Reserve the probing of a gateway for this transaction's message; False when another worker was first."""
-    return await conn.fetchval(EXTEND_PAUSE, gateway, for_s) is not None
+async def extend_pause(conn: Connection, *, gateway: str, for_s: float) -> None:
+    """Let nobody else probe a gateway for `for_s`: a message of this transaction's does."""
+    await conn.execute(EXTEND_PAUSE, gateway, for_s)
 
 
 # A pause that a person ordered ends when a person ends it.
@@ -155,21 +156,24 @@ async def fail_held(conn: Connection, *, gateways: Mapping[str, str], limit: int
     return [row["message_id"] for row in rows]
 
 
-COUNT_DUE = """
-SELECT channel, count(*) AS due FROM messages WHERE state = 'pending' AND due_at <= now() GROUP BY channel
+COUNT_DUE = f"""
+SELECT channel, count(*) AS due FROM messages
+ WHERE state = 'pending' AND due_at <= now() AND priority < {awake("$1", "$2")}
+ GROUP BY channel
 """
 
 
-async def count_due(conn: Connection) -> dict[str, int]:
+async def count_due(conn: Connection, *, quiet: QuietHours) -> dict[str, int]:
     """Messages that are due and not sent, by channel."""
-    return {row["channel"]: row["due"] for row in await conn.fetch(COUNT_DUE)}
+    rows = await conn.fetch(COUNT_DUE, quiet.from_hour, quiet.to_hour)
+    return {row["channel"]: row["due"] for row in rows}
 
 
-SELECT_QUEUE_AGE = """
+SELECT_QUEUE_AGE = f"""
 SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8
-  FROM messages WHERE state = 'pending' AND due_at <= now()
+  FROM messages WHERE state = 'pending' AND due_at <= now() AND priority < {awake("$1", "$2")}
 """
 
 
-async def select_queue_age_s(conn: Connection) -> float:
-    return float(await conn.fetchval(SELECT_QUEUE_AGE))
+async def select_queue_age_s(conn: Connection, *, quiet: QuietHours) -> float:
+    return float(await conn.fetchval(SELECT_QUEUE_AGE, quiet.from_hour, quiet.to_hour))

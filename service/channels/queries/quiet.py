@@ -1,17 +1,17 @@
-"""Messages that may wait are kept out of the quiet hours, also when they are tried again."""
+"""What may be sent at this hour."""
 
 from __future__ import annotations
 
-from service.db import Connection
+from service.channels.model import PATIENT_PRIORITY
 
-# Whoever queues such a message sets its due time so; this is for those that were put off, or held, since.
-HOLD = """
-UPDATE messages m SET due_at = not_in_quiet_hours(GREATEST(m.due_at, now()), $2, $3)
- WHERE m.state = 'pending' AND m.priority >= $1 AND m.due_at IS NOT NULL
-   AND not_in_quiet_hours(GREATEST(m.due_at, now()), $2, $3) > GREATEST(m.due_at, now())
-"""
+_ANY_PRIORITY = 32_767
 
 
-async def hold(conn: Connection, *, least_priority: int, from_hour: int, to_hour: int) -> int:
-    """Put off what would be due in the quiet hours to their end; returns how many."""
-    return int((await conn.execute(HOLD, least_priority, from_hour, to_hour)).rpartition(" ")[2])
+def awake(from_hour: str, to_hour: str) -> str:
+    """SQL: the priority below which messages may go now, by the quiet hours in two parameters of the statement.
+
+    Asked whenever something is sent and not only when it is queued: what is tried again, goes to the other channel or
+    waited for its gateway comes due at any hour.
+    """
+    is_quiet = f"not_in_quiet_hours(now(), {from_hour}::int, {to_hour}::int) > now()"
+    return f"(SELECT CASE WHEN {is_quiet} THEN {PATIENT_PRIORITY} ELSE {_ANY_PRIORITY} END)"

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from service.channels.queries.quiet import awake
 from service.db import Connection
+from service.quiet_hours import QuietHours
 
-SELECT_DUE = """
+SELECT_DUE = f"""
 SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, recipient_index, fence
   FROM messages
- WHERE state = 'pending' AND channel = $1 AND due_at <= now() AND priority < $3
+ WHERE state = 'pending' AND channel = $1 AND due_at <= now() AND priority < LEAST($3, {awake("$5", "$6")})
    AND NOT EXISTS (SELECT FROM gateway_pauses WHERE gateway = $2)
  ORDER BY priority, due_at
  LIMIT $4
@@ -22,26 +24,36 @@ SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, rec
 
 
 async def select_due(
-    conn: Connection, *, channel: str, gateway: str, priority_below: int, limit: int
+    conn: Connection, *, channel: str, gateway: str, priority_below: int, limit: int, quiet: QuietHours
 ) -> Sequence[Record]:
     """Lock what is due on one channel, most urgent first; nothing while its gateway has a pause, even a spent one."""
-    return await conn.fetch(SELECT_DUE, channel, gateway, priority_below, limit)
+    return await conn.fetch(SELECT_DUE, channel, gateway, priority_below, limit, quiet.from_hour, quiet.to_hour)
 
 
-SELECT_PROBE = """
+LOCK_SPENT_PAUSE = """
+SELECT true FROM gateway_pauses WHERE gateway = $1 AND paused_until <= now() FOR UPDATE SKIP LOCKED
+"""
+
+
+async def lock_spent_pause(conn: Connection, *, gateway: str) -> bool:
+    """Be the only one that probes a gateway until the transaction ends; False when there is nothing to probe."""
+    return bool(await conn.fetchval(LOCK_SPENT_PAUSE, gateway))
+
+
+SELECT_PROBE = f"""
 SELECT organiser_id, message_id, kind, secret_id, fields, channel, language, recipient_sealed, recipient_index, fence
   FROM messages
- WHERE state = 'pending' AND due_at <= now() AND channel = $1 AND (pauses_caused = 0 OR NOT $3::boolean)
-   AND EXISTS (SELECT FROM gateway_pauses WHERE gateway = $2 AND paused_until <= now())
+ WHERE state = 'pending' AND due_at <= now() AND channel = $1 AND (pauses_caused = 0 OR NOT $2::boolean)
+   AND priority < {awake("$3", "$4")}
  ORDER BY priority, due_at
  LIMIT 1
    FOR UPDATE SKIP LOCKED
 """
 
 
-async def select_probe(conn: Connection, *, channel: str, gateway: str, is_blameless: bool) -> Sequence[Record]:
-    """Lock one message to try a gateway with whose pause is over. `is_blameless`: none that was refused for one."""
-    return await conn.fetch(SELECT_PROBE, channel, gateway, is_blameless)
+async def select_probe(conn: Connection, *, channel: str, is_blameless: bool, quiet: QuietHours) -> Sequence[Record]:
+    """Lock one message to try a paused gateway with. `is_blameless`: none that was refused for its set-up."""
+    return await conn.fetch(SELECT_PROBE, channel, is_blameless, quiet.from_hour, quiet.to_hour)
 
 
 @dataclass(frozen=True, slots=True)
