@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import debits, delivery, imports, report, throughput
+from bench import debits, delivery, imports, recovery, report, throughput
 from bench.machine import StrangerClock, describe
 from bench.report import Result
 from bench.stage import BenchFailed, Stage, open_stage
 from service.sandbox.postgres import find_binaries
 from service.sandbox.processes import ServerStartError
 
-NAMES = ("debits", "delivery", "throughput", "import")
+NAMES = ("debits", "delivery", "throughput", "workers", "recovery", "import")
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -30,10 +30,14 @@ def plan(name: str, *, seconds: float | None, quick: bool) -> Callable[[Stage], 
         case "delivery":
             short = delivery.Plan(per_s=20.0, seconds=seconds or 1.0, history=50)
             return lambda stage: delivery.measure(stage, short if quick else delivery.Plan(seconds=seconds or 20.0))
-        case "throughput":
-            few = throughput.Plan(messages=200, history=50)
-            many = throughput.Plan(messages=10_000 if seconds is None else round(500 * seconds))
+        case "throughput" | "workers":
+            workers = 2 if name == "workers" else 1
+            few = throughput.Plan(messages=200, history=50, workers=workers)
+            many = throughput.Plan(messages=10_000 if seconds is None else round(500 * seconds), workers=workers)
             return lambda stage: throughput.measure(stage, few if quick else many)
+        case "recovery":
+            brief = recovery.Plan(messages=100, away_s=2.0, history=50)
+            return lambda stage: recovery.measure(stage, brief if quick else recovery.Plan())
         case _:
             size = imports.Plan(decisions=500, rounds=1) if quick else imports.Plan()
             return lambda stage: imports.measure(stage, size)

@@ -104,8 +104,8 @@ class Stage:
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """The process `web`, `worker` or `sandbox`, from ready until the end of the block."""
-        arguments = ["-m", "service.sandbox"] if name == "sandbox" else ["-m", "service", name]
+        """The process `web`, `worker` or `sandbox`, from ready until the end of the block; `worker-2` is one more."""
+        arguments = ["-m", "service.sandbox"] if name == "sandbox" else ["-m", "service", name.partition("-")[0]]
         with self._process(name, arguments) as process:
             address = {"web": f"{self.web_url}/health/ready", "sandbox": f"{self.sandbox_url}/health"}.get(name)
             if address is not None:

@@ -1,4 +1,4 @@
-"""How many messages a second one worker process hands to a gateway that thinks for 100 ms over each.
+"""How many messages a second one worker process, or several, hand to a gateway that thinks for 100 ms over each.
 
 The decisions are imported first, with no worker running. Then everything runs as in production: the worker sends, the
 phone network reports `sent` and `delivered` for each text, the web process takes the receipts, all on this machine.
@@ -6,6 +6,7 @@ phone network reports `sent` and `delivered` for each text, the web process take
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.decisions import import_command, write_csv
@@ -28,6 +29,7 @@ ACCEPTED = "SELECT count(*) FROM attempts WHERE outcome = 'accepted'"
 class Plan:
     messages: int = 10_000
     history: int = 1_000  # sent and delivered before
+    workers: int = 1
 
 
 def measure(stage: Stage, plan: Plan) -> Result:
@@ -38,7 +40,9 @@ def measure(stage: Stage, plan: Plan) -> Result:
     stage.settle()
     with stage.running("sandbox"), stage.running("web"):
         set_seconds_per_call(stage.sandbox_url, SECONDS_PER_CALL)
-        with stage.running("worker"):
+        with ExitStack() as workers:
+            for name in ("worker", *(f"worker-{number}" for number in range(2, plan.workers + 1))):
+                workers.enter_context(stage.running(name))
             wait_until(stage, ACCEPTED, plan.history + round(plan.messages * FROM_SHARE))
             before = CpuClock.read(stage.pids)
             done_before = stage.ask(_accepted)
@@ -49,9 +53,10 @@ def measure(stage: Stage, plan: Plan) -> Result:
         all_texts = read_texts(stage.sandbox_url)
     checks = stage.ask(lambda conn: _check(conn, plan.history + plan.messages, all_texts))
     texts = all_texts[plan.history :]
+    senders = "one worker" if plan.workers == 1 else f"{plan.workers} workers"
     return Result(
-        name="throughput",
-        what=f"messages handed over by one worker, {1000 * SECONDS_PER_CALL:g} ms a call, receipts taken meanwhile",
+        name="throughput" if plan.workers == 1 else "workers",
+        what=f"messages handed over by {senders}, {1000 * SECONDS_PER_CALL:g} ms a call, receipts taken meanwhile",
         value=round(_rate_per_s(texts), 1),
         goal=GOAL_PER_S,
         unit="/s",
