@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import os
 import secrets as random
 import signal
 import sys
@@ -44,7 +46,13 @@ def run_process(process: Process) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await process(settings, stop)
 
-    run(main())
+    try:
+        run(main())
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+            raise
+        typer.echo(f"Cannot listen on {settings.host}: {os.strerror(error.errno)}. Set HOST and PORT.", err=True)
+        raise typer.Exit(1) from error
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from service.db import Connection, transaction
 from service.errors import SeteliError
@@ -49,3 +50,20 @@ def errors_as_sentences() -> Iterator[None]:
     except MissingSettings as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
+
+
+PIPE_WIDTH = 400
+
+
+def print_table(table: Table) -> None:
+    """Print a table whose cells are never cut off: folded on a terminal, as wide as they need in a pipe.
+
+    An id stays on one line, so that it can be copied.
+    """
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = str(column.header).lower() == "id"
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=PIPE_WIDTH)
+    console.print(table)

@@ -20,7 +20,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight
+from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight, SchemaOutOfDate
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -32,6 +32,8 @@ else:  # generic in the stubs only
 # Another session has what we need: a lock time-out, a deadlock that we lost, a statement that waited for 30 s. The
 # statement is undone.
 _HELD = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.QueryCanceledError)
+
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 
 CONNECT_TIMEOUT_S = 5
 # Longer than a fail-over behind the pool takes (4 s measured for PostgreSQL under Patroni) plus a connect.
@@ -217,6 +219,8 @@ def driver_errors_as_ours(
         yield
     except _HELD as error:
         raise RequestInFlight from error
+    except _MISSING as error:
+        raise SchemaOutOfDate from error
     except _LOST as error:
         raise lost from error
     except asyncpg.TargetServerAttributeNotMatched as error:

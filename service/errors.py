@@ -85,6 +85,12 @@ class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 
 
+class SchemaOutOfDate(Unavailable):
+    """The database lacks tables or functions that this version needs: run `python -m service migrate`."""
+
+    code = "schema_out_of_date"
+
+
 class OutcomeUnknown(Unavailable):
     """The connection was lost after the request was sent: it may have succeeded. Repeat it with the same key."""
 

@@ -71,9 +71,11 @@ class _StandardLibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"what": record.name, "line": record.lineno}
+        # What a stranger sends that is no HTTP at all is the stranger's fault: nobody need get up for it.
+        level = logging.INFO if record.name == "aiohttp.server" else record.levelno
         if record.exc_info and record.exc_info[1] is not None:
             fields |= exception_fields(record.exc_info[1])
-        structlog.get_logger().log(record.levelno, "library_message", **fields)
+        structlog.get_logger().log(level, "library_message", **fields)
 
 
 def configure_logs(*, level: str, form: str) -> None:

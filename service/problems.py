@@ -10,16 +10,37 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from string import Formatter
+from zoneinfo import ZoneInfo
 
 from service.errors import Detail
 from service.money import Unit, format_amount
 
 LANGUAGES = ("fi", "sv", "en")
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+_HELSINKI = ZoneInfo("Europe/Helsinki")
+_STATES = {
+    "fi": {
+        "cancelled": "peruttu",
+        "closed": "päätetty",
+        "expired": "vanhentunut",
+        "suspended": "pysäytetty",
+        "exhausted": "käytetty loppuun",
+        "issued": "voimassa",
+    },
+    "sv": {
+        "cancelled": "annullerad",
+        "closed": "avslutad",
+        "expired": "utgången",
+        "suspended": "stoppad",
+        "exhausted": "förbrukad",
+        "issued": "i kraft",
+    },
+}
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -43,7 +64,18 @@ class _Lenient(Formatter):
         value = kwargs.get(str(key))
         if isinstance(value, str) and (day := _ISO_DAY.fullmatch(value)):
             return format_day(date.fromisoformat(day[0]), self._language)
+        if isinstance(value, str) and _ISO_TIME.fullmatch(value):
+            return format_time(datetime.fromisoformat(value), self._language)
+        if key == "state" and isinstance(value, str):
+            return _STATES.get(self._language, {}).get(value, value)
         return "…" if value is None else value
+
+
+def format_time(moment: datetime, language: str) -> str:
+    """22.11.2026 0.01 in Finnish, 22.11.2026 00:01 in Swedish: by the clock in Helsinki."""
+    local = moment.astimezone(_HELSINKI)
+    clock = f"{local.hour}.{local.minute:02}" if language == "fi" else f"{local.hour:02}:{local.minute:02}"
+    return f"{format_day(local.date(), language)} {clock}"
 
 
 def format_day(day: date, language: str) -> str:

@@ -26,5 +26,11 @@ def test_a_refusal_tells_days_as_people_do(language: str, day: str) -> None:
     assert day in problem("voucher_expired", DETAILS, language).detail
 
 
+def test_times_are_those_of_the_clock_in_finland() -> None:
+    blocked = {"retry_at": "2026-11-21T22:01:51Z"}
+    assert "22.11.2026 0.01" in problem("credential_blocked", blocked, "fi").detail
+    assert "22.11.2026 00:01" in problem("credential_blocked", blocked, "sv").detail
+
+
 def test_a_detail_that_is_missing_leaves_a_gap_and_no_error() -> None:
     assert "…" in problem("voucher_expired", {}, "en").detail

@@ -13,7 +13,7 @@ from rich.table import Table
 from service.attention import operations
 from service.attention.model import AttentionUnknown, Item
 from service.attention.words import words_for
-from service.command_line import LANGUAGE, errors_as_sentences, run_in_transaction
+from service.command_line import LANGUAGE, errors_as_sentences, print_table, run_in_transaction
 from service.db import Connection
 from service.organisers.operations import find_organiser
 
@@ -47,7 +47,7 @@ def list_items(
             f"{words.sentence} {words.action}",
             str(item.attention_id),
         )
-    console.print(table)
+    print_table(table)
 
 
 @attention_app.command("resolve")

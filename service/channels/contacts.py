@@ -21,6 +21,12 @@ class PhoneNotMobile(Invalid):
     code = "phone_not_mobile"
 
 
+class PhoneCountryNotServed(PhoneNotMobile):
+    """A number of a country that is not on the list of those that texts are sent to (SMS_COUNTRIES)."""
+
+    code = "phone_country_not_served"
+
+
 class EmailInvalid(Invalid):
     """Not an e-mail address that mail can be delivered to."""
 
@@ -62,7 +68,7 @@ def _parse_any(text: str, countries: Sequence[str]) -> str:
     if not phonenumbers.is_valid_number(number):
         raise PhoneNotMobile(reason="not_a_number")
     if phonenumbers.region_code_for_number(number) not in countries:
-        raise PhoneNotMobile(reason="country_not_served")
+        raise PhoneCountryNotServed(reason="country_not_served")
     if phonenumbers.number_type(number) not in _MOBILE_TYPES:
         raise PhoneNotMobile(reason="not_mobile")
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)

@@ -63,7 +63,9 @@ BEGIN
     SELECT b.blocked_until INTO v_until FROM credential_blocks b WHERE b.credential_id = p_credential AND b.blocked_until > now();
     IF FOUND THEN
         outcome := 'credential_blocked';
-        details := jsonb_build_object('retry_at', to_char(v_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        details := jsonb_build_object(
+            'retry_at', to_char(v_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            'retry_after_s', ceil(extract(epoch FROM v_until - now()))::int);
         RETURN;
     END IF;
 

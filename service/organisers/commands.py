@@ -10,7 +10,7 @@ from rich.table import Table
 
 from service.channels.kinds import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
 from service.channels.languages import MESSAGE_LANGUAGES, SERVED
-from service.command_line import run_in_transaction
+from service.command_line import print_table, run_in_transaction
 from service.money import MAX_AMOUNT, Unit, format_amount
 from service.organisers import operations
 from service.organisers.model import NAMES_REQUIRED, Programme, Receipts
@@ -87,7 +87,7 @@ def list_organisers() -> None:
             organiser.help_phone,
             organiser.directory_address,
         )
-    Console().print(table)
+    print_table(table)
 
 
 @programme_app.command("add")
@@ -178,7 +178,7 @@ def list_programmes(organiser: OrganiserSlug) -> None:
             "neutral" if programme.neutral_texts else "plain",
             programme.receipts.value,
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _names(given: list[str] | None) -> dict[str, str]:

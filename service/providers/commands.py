@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.command_line import run_in_transaction
+from service.command_line import print_table, run_in_transaction
 from service.providers import operations
 from service.providers.model import LIVE_KEYS_MAX, ApiKey, Provider
 
@@ -65,7 +65,7 @@ def list_providers() -> None:
         table.add_row(
             each.provider.business_id, each.provider.name, _state(each.provider), "\n".join(each.approvals) or "–"
         )
-    Console().print(table)
+    print_table(table)
 
 
 @provider_app.command("suspend")
@@ -119,7 +119,7 @@ def list_keys(organiser: KeyOrganiser = None, provider: KeyProvider = None) -> N
     for key in keys:
         permissions = ", ".join(key.permissions)
         table.add_row(str(key.key_id), key.hint, key.name, permissions, f"{key.created_at:%Y-%m-%d}", _life(key, now))
-    Console().print(table)
+    print_table(table)
 
 
 @key_app.command("revoke")

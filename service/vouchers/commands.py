@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from service.command_line import LANGUAGE, errors_as_sentences
+from service.command_line import LANGUAGE, errors_as_sentences, print_table
 from service.db import Connection, transaction
 from service.money import format_amount
 from service.organisers.model import Organiser
@@ -198,7 +198,7 @@ def _print_view(view: VoucherView) -> None:
         ("superseded codes", ", ".join(code.last_four for code in superseded) or "–"),
     ):
         table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
+    print_table(table)
 
 
 def _progress() -> Progress:

@@ -14,6 +14,7 @@ from service.crypto import Keys
 from service.db import Pool
 from service.errors import NotFound, SeteliError
 from service.idempotency import Claim, make_claim
+from service.identity_codes import refuse_identity_code
 from service.queue import Wakeups
 from service.settings import Settings
 
@@ -48,13 +49,16 @@ class EdgeResources(Protocol):
 
 
 class RequestModel(BaseModel):
-    """What comes in: nothing unknown, nothing converted, nothing that PostgreSQL could not store."""
+    """What comes in: nothing unknown, nothing converted, nothing that PostgreSQL could not store or we may not."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, str_strip_whitespace=True)
 
     @model_validator(mode="after")
-    def _refuse_nul(self) -> Self:
+    def _refuse_what_may_not_be_stored(self) -> Self:
         _refuse_nul_in(self)
+        for name, value in self.__dict__.items():
+            if isinstance(value, str):
+                refuse_identity_code(name, value)
         return self
 
 

@@ -313,6 +313,52 @@ async def test_what_was_handed_over_falls_back_on_no_old_contact(
     assert row[5] == (KEYS.index.current("email", falls_back_on) if falls_back_on else None)
 
 
+@pytest.mark.parametrize("preferred", ["sms", "email"])
+@pytest.mark.parametrize("contacts", ["phone", "email", "phone email"])
+async def test_what_is_told_later_goes_the_way_the_voucher_went(
+    db: Connection, world: World, preferred: str, contacts: str
+) -> None:
+    given = {"phone": "040 123 4567", "email": "maija@perhe.example"}
+    voucher_id = (
+        await issue(
+            db,
+            world,
+            preferred=preferred,
+            **{name: value if name in contacts else None for name, value in given.items()},
+        )
+    ).voucher_id
+    columns = "channel, recipient_index, recipient_hint, other_channel, other_index, other_hint"
+    voucher = await db.fetchrow(f"SELECT {columns}, deadline_at - created_at AS patience FROM messages")
+    later = await db.fetchrow(f"SELECT {columns}, patience FROM family_contacts WHERE voucher_id = $1", voucher_id)
+    assert tuple(voucher) == tuple(later)
+    both = {"sms": ("sms", "email"), "email": ("email", "sms")}[preferred]
+    ways = {"phone": ("sms", None), "email": ("email", None), "phone email": both}
+    assert (voucher["channel"], voucher["other_channel"]) == ways[contacts]
+
+
+async def test_a_family_may_want_mail_first_later_and_a_new_number_does_not_change_that(
+    db: Connection, world: World
+) -> None:
+    voucher_id = (await issue(db, world, email="maija@perhe.example")).voucher_id
+    await change_contact(db, world, voucher_id, preferred="email")
+    await change_contact(db, world, voucher_id, phone="050 765 4321")
+    newest = await db.fetchrow(
+        "SELECT channel, other_channel, other_hint FROM messages ORDER BY message_id DESC LIMIT 1"
+    )
+    assert tuple(newest) == ("email", "sms", "… 321")
+    view = await operations.voucher_view(
+        db, KEYS, organiser_id=world.organiser.organiser_id, voucher_id=voucher_id, today=TODAY
+    )
+    assert view.preferred == "email"
+
+
+async def test_a_decision_with_another_preferred_channel_is_another(db: Connection, world: World) -> None:
+    await issue(db, world, email="maija@perhe.example")
+    assert not (await issue(db, world, email="maija@perhe.example", preferred="sms")).created
+    with pytest.raises(DecisionDiffers):
+        await issue(db, world, email="maija@perhe.example", preferred="email")
+
+
 async def test_a_contact_that_is_no_mobile_changes_nothing(db: Connection, world: World) -> None:
     voucher_id = (await issue(db, world)).voucher_id
     old = await live_code(db, voucher_id)
@@ -362,6 +408,8 @@ async def test_a_voucher_is_not_cancelled_from_a_day_after_its_last_nor_from_two
     voucher_id = (await issue(db, world)).voucher_id
     with pytest.raises(CancelDateUnfit):
         await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=121))
+    with pytest.raises(CancelDateUnfit):
+        await cancel(db, world, voucher_id, from_date=TODAY - timedelta(days=3650))
     await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=7))
     with pytest.raises(VoucherNotOpen):
         await cancel(db, world, voucher_id, from_date=TODAY)

@@ -145,6 +145,19 @@ async def test_broken_json_is_said_to_be_broken(client: Client, body: bytes) -> 
     assert (answer.status, (await answer.json())["code"]) == (400, "broken_json")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_in_the_encoding_it_claims_is_broken(client: Client, encoding: str) -> None:
+    headers = GOOD | {"Content-Type": "application/json", "Content-Encoding": encoding}
+    answer = await client.post("/things", data=b"xx", headers=headers, compress=False)
+    assert (answer.status, (await answer.json())["code"]) == (400, "broken_json")
+
+
+async def test_a_personal_identity_code_is_refused_in_any_text(client: Client) -> None:
+    answer = await client.post("/things", json={"amount": 5, "note": "for 131052-308T"}, headers=GOOD)
+    problem = await answer.json()
+    assert (answer.status, problem["code"], problem["field"]) == (400, "personal_identity_code", "note")
+
+
 async def test_another_content_type_is_refused(client: Client) -> None:
     answer = await client.post("/things", data={"amount": "5"}, headers=GOOD)
     assert (answer.status, (await answer.json())["code"]) == (415, "not_json")

@@ -10,12 +10,11 @@ from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service.channels import operations
 from service.channels.operations import ChannelStatus, Resumed
-from service.command_line import errors_as_sentences
+from service.command_line import errors_as_sentences, print_table
 from service.db import Connection, transaction
 from service.resources import Resources, open_resources
 from service.settings import load_settings
@@ -93,7 +92,7 @@ def status() -> None:
             str(line.due),
             f"{line.parts} of {line.budget}" if line.budget else str(line.parts),
         )
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 def _run(work: Callable[[Connection, Resources], Awaitable[T]]) -> T:

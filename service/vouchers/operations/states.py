@@ -88,9 +88,9 @@ async def cancel(
         return
     if voucher.state not in (VoucherState.ISSUED, VoucherState.SUSPENDED):
         raise VoucherNotOpen(state=voucher.state.value)
-    day = from_date or min(today, voucher.valid_to)
-    if day > voucher.valid_to:
-        raise CancelDateUnfit(from_date=str(day), valid_to=str(voucher.valid_to))
+    day = from_date or max(voucher.valid_from, min(today, voucher.valid_to))
+    if not voucher.valid_from <= day <= voucher.valid_to:  # a slip of the year could not be taken back
+        raise CancelDateUnfit(from_date=str(day), valid_from=str(voucher.valid_from), valid_to=str(voucher.valid_to))
     await queries.cancel_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, from_date=day)
     await suppress_pending(conn, organiser.organiser_id, secret_id=voucher.code_id, reason=CANCELLED)
     await _note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
