@@ -17,6 +17,9 @@ from service.errors import Conflict, NotFound
 DELIVERY_REASONS: frozenset[str] = frozenset(
     {
         "bad_contact",
+        "bad_contact_landline",
+        "bad_contact_not_in_use",
+        "bad_contact_invalid",
         "opted_out",
         "suppressed_contact",
         "unreachable",

@@ -8,7 +8,7 @@ recipient or the body, and answers are stored and logged (I6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -154,6 +154,22 @@ class RoutedGateway(Gateway, Protocol):
 
     @property
     def route_codes(self) -> frozenset[str]: ...
+
+
+class ContactFault(StrEnum):
+    """What is wrong with a number that can get no texts: what the family is asked for depends on it."""
+
+    LANDLINE = "landline"  # or a service number: none of these takes texts
+    NOT_IN_USE = "not_in_use"
+    INVALID = "invalid"
+
+
+@runtime_checkable
+class DiscerningGateway(Gateway, Protocol):
+    """A gateway whose codes of BAD_CONTACT tell what is wrong with it."""
+
+    @property
+    def contact_faults(self) -> Mapping[str, ContactFault]: ...
 
 
 class ReceiptState(StrEnum):

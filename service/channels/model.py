@@ -18,6 +18,7 @@ from service.channels.gateway import (
     Action,
     Answer,
     ChannelName,
+    ContactFault,
     LookUp,
     ReceiptMeaning,
     ReceiptState,
@@ -82,7 +83,10 @@ class Reason(StrEnum):
     COUNTRY_NOT_SERVED = "country_not_served"  # no mobile number of a country on the allow-list
     CARRIER_TROUBLE = "carrier_trouble"
     UNREACHABLE = "unreachable"  # the phone was off or out of reach, each time
-    BAD_CONTACT = "bad_contact"
+    BAD_CONTACT = "bad_contact"  # nobody said what is wrong with it
+    BAD_CONTACT_LANDLINE = "bad_contact_landline"
+    BAD_CONTACT_NOT_IN_USE = "bad_contact_not_in_use"
+    BAD_CONTACT_INVALID = "bad_contact_invalid"
     OPTED_OUT = "opted_out"
     SUPPRESSED_CONTACT = "suppressed_contact"  # not tried: its contact must not be written to
     FILTERED = "filtered"
@@ -104,6 +108,12 @@ _GIVEN_UP: Mapping[Action, Reason] = {
     Action.PAUSE_GATEWAY: Reason.GATEWAY_PAUSED,
     Action.TEMPLATE_FAULT: Reason.TEMPLATE_FAULT,
     Action.UNCLASSIFIED: Reason.UNCLASSIFIED,
+}
+
+_CONTACT_FAULTS: Mapping[ContactFault, Reason] = {
+    ContactFault.LANDLINE: Reason.BAD_CONTACT_LANDLINE,
+    ContactFault.NOT_IN_USE: Reason.BAD_CONTACT_NOT_IN_USE,
+    ContactFault.INVALID: Reason.BAD_CONTACT_INVALID,
 }
 
 DECIDED = frozenset(
@@ -203,6 +213,7 @@ class Failure:
     tries: int
     has_other_channel: bool
     left_s: float  # until the deadline
+    contact_fault: ContactFault | None = None
     pauses_caused: int = 0
     may_be_route: bool = False  # the error may concern this recipient or route only, and not the whole gateway
     others_pass: bool = False  # another message got through since this one was last refused for the set-up
@@ -221,6 +232,8 @@ def after_failure(failure: Failure, *, retry_in_s: float | None) -> Move:
         return Move(MessageState.ESCALATED, reason=Reason.UNCLASSIFIED)
     if retry_in_s is not None and retry_in_s < failure.left_s:
         return Move(MessageState.PENDING, due_in_s=retry_in_s, reason=action.value, counts_as_try=True)
+    if action is Action.BAD_CONTACT and failure.contact_fault is not None:
+        return _give_up(failure, _CONTACT_FAULTS[failure.contact_fault])
     return _give_up(failure, _GIVEN_UP[action])
 
 

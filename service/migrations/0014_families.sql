@@ -118,7 +118,7 @@ SELECT m.organiser_id, m.message_id, m.subject_id, m.created_at,
 FROM messages m
 WHERE m.state = 'escalated'
   AND (m.kind = 'voucher' OR (m.kind NOT LIKE 'reply\_%'
-       AND (m.reason IN ('bad_contact', 'not_routable', 'country_not_served', 'contact_unreadable')
+       AND (m.reason IN ('not_routable', 'country_not_served', 'contact_unreadable') OR m.reason LIKE 'bad\_contact%'
             OR (m.reason = 'suppressed_contact' AND m.suppressed_for IN ('bad_contact', 'hard_bounce')))));
 CREATE INDEX attention_of_subject ON attention (organiser_id, subject_id);
 

@@ -23,7 +23,7 @@ from service.channels.gateway import (
     Unknown,
     parse_attempt_address,
 )
-from service.channels.gateways.twilio import ROUTE_CODES, receipt_meaning
+from service.channels.gateways.twilio import CONTACT_FAULTS, ROUTE_CODES, receipt_meaning
 from service.channels.model import Contacts, NewMessage
 from service.channels.operations import Delivery, Effect, Report, queue_message, record_receipts
 from service.channels.rendering import Templates
@@ -83,6 +83,7 @@ class PostOffice:
     """Takes every message and says so, unless the next behaviour in `script` is another one."""
 
     route_codes = ROUTE_CODES
+    contact_faults = CONTACT_FAULTS
 
     def __init__(self, channel: ChannelName, *, name: str | None = None, delay_s: float = 0.0) -> None:
         self.channel: ChannelName = channel

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -543,7 +544,7 @@ async def test_a_landline_without_another_contact_goes_to_a_person(office: Offic
     await send_all(office)
     await decide(office)
     row = await office.row(message_id)
-    assert (row["state"], row["reason"], row["due_at"]) == ("escalated", "bad_contact", None)
+    assert (row["state"], row["reason"], row["due_at"]) == ("escalated", "bad_contact_landline", None)
 
 
 async def test_the_other_channel_is_used_once_and_does_not_come_back(office: Office) -> None:
@@ -631,6 +632,27 @@ async def test_pauses_double_up_to_a_quarter_of_an_hour(office: Office) -> None:
     assert lengths == [1, 2, 4, 8, 15, 15]
 
 
+async def test_a_receipt_tells_what_is_wrong_with_a_number_although_our_call_had_timed_out(office: Office) -> None:
+    office.sms.script = [taken_silently]
+    await office.queue()
+    await send_all(office)
+    await office.report(office.sms.texts[0], "undelivered", "30006")
+    await decide(office)
+    assert await office.pool.fetchval("SELECT reason FROM messages") == "bad_contact_landline"
+
+
+async def test_a_look_up_tells_what_is_wrong_with_a_number_although_our_call_had_timed_out(office: Office) -> None:
+    office.sms.script = [taken_silently]
+    await office.queue()
+    await send_all(office)
+    office.sms.texts[0] = replace(office.sms.texts[0], status="undelivered", error_code="30006")
+    await office.pass_time(121)
+    [silent] = await claim_silent(office.delivery, limit=1)
+    await look_up(office.delivery, silent)
+    await decide(office)
+    assert await office.pool.fetchval("SELECT reason FROM messages") == "bad_contact_landline"
+
+
 async def test_what_waited_for_the_morning_is_tried_no_longer_than_another(office: Office) -> None:
     message_id = await office.queue()
     await office.pool.execute(
@@ -656,6 +678,23 @@ async def test_what_a_paused_gateway_holds_past_its_deadline_goes_another_way(of
     assert await office.state(held) == ("failed", "gateway_paused")
     assert len(await send_all(office)) == 1
     assert len(office.email.texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("21614", "bad_contact_landline"),
+        ("30005", "bad_contact_not_in_use"),
+        ("21211", "bad_contact_invalid"),
+        ("29998", "bad_contact"),
+    ],
+)
+async def test_a_caseworker_is_told_what_is_wrong_with_a_number(office: Office, code: str, reason: str) -> None:
+    message_id = await office.queue()
+    office.sms.script = [Refused(code, Action.BAD_CONTACT)]
+    await send_all(office)
+    await decide(office)
+    assert await office.state(message_id) == ("escalated", reason)
 
 
 # Showing

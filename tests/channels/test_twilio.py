@@ -28,6 +28,7 @@ from service.channels.gateway import (
     Unknown,
 )
 from service.channels.gateways.twilio import (
+    CONTACT_FAULTS,
     ERROR_ACTIONS,
     TwilioGateway,
     parse_receipt,
@@ -381,3 +382,8 @@ async def test_a_connection_that_cannot_be_made_in_time_is_a_safe_retry(line: Li
         await asyncio.gather(first, return_exceptions=True)
     assert second == Refused("connect_timeout", Action.RETRY)
     assert len(line.server.forms) == 1
+
+
+def test_every_code_of_a_bad_contact_tells_what_is_wrong_with_it() -> None:
+    bad = {str(code) for code, action in ERROR_ACTIONS.items() if action is Action.BAD_CONTACT}
+    assert set(CONTACT_FAULTS) == bad

@@ -23,6 +23,7 @@ from service.channels.gateway import (
     Action,
     Answer,
     ChannelName,
+    ContactFault,
     GatewayReceipt,
     LookUp,
     Outgoing,
@@ -76,6 +77,12 @@ ERROR_ACTIONS: Mapping[int, Action] = {
 # Of those that pause: a country that is not switched on, a sender that one country or carrier does not take. They may
 # also mean everything, so they pause once, and then another message shows which it is.
 ROUTE_CODES = frozenset({"21212", "21408", "21612", "30018", "30024"})
+# Of those of BAD_CONTACT.
+CONTACT_FAULTS: Mapping[str, ContactFault] = {
+    **dict.fromkeys(("21268", "21614", "21635", "30006"), ContactFault.LANDLINE),
+    "30005": ContactFault.NOT_IN_USE,
+    **dict.fromkeys(("21211", "21217"), ContactFault.INVALID),
+}
 _NEVER_SENT = frozenset(code for code, action in ERROR_ACTIONS.items() if action is Action.RETRY)
 
 # An answer without Twilio's JSON comes from something in front of it. These say that nothing was processed.
@@ -108,6 +115,7 @@ class TwilioGateway:
     name = NAME
     channel: ChannelName = "sms"
     route_codes = ROUTE_CODES
+    contact_faults = CONTACT_FAULTS
 
     def __init__(
         self,

@@ -13,7 +13,17 @@ from uuid_utils.compat import uuid7
 
 from service import metrics
 from service.attention import operations as attention
-from service.channels.gateway import Absent, Accepted, Action, ChannelName, LookUp, RoutedGateway, Unknown
+from service.channels.gateway import (
+    Absent,
+    Accepted,
+    Action,
+    ChannelName,
+    ContactFault,
+    DiscerningGateway,
+    LookUp,
+    RoutedGateway,
+    Unknown,
+)
 from service.channels.model import (
     DEADLINE_S,
     DECIDED,
@@ -171,6 +181,7 @@ def _look_up_row(silent: Silent, found: LookUp, move: Move) -> LookUpRow:
         reason=move.reason,
         due_in_s=move.due_in_s,
         counts=isinstance(found, Absent),
+        error_code=found.error_code if isinstance(found, Accepted) else None,
     )
 
 
@@ -239,10 +250,16 @@ def _failure(delivery: Delivery, row: Record) -> Failure:
         tries=row["tries"],
         has_other_channel=row["other_channel"] is not None,
         left_s=row["left_s"],
+        contact_fault=_contact_fault(delivery, row),
         pauses_caused=row["pauses_caused"],
         may_be_route=_may_be_route(delivery, row),
         others_pass=row["others_pass"],
     )
+
+
+def _contact_fault(delivery: Delivery, row: Record) -> ContactFault | None:
+    gateway = delivery.gateways.get(row["channel"])
+    return gateway.contact_faults.get(row["error_code"]) if isinstance(gateway, DiscerningGateway) else None
 
 
 def _may_be_route(delivery: Delivery, row: Record) -> bool:

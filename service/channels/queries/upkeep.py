@@ -87,6 +87,7 @@ class LookUpRow:
     reason: str | None
     due_in_s: float | None
     counts: bool  # the gateway was asked and knew nothing
+    error_code: str | None
 
 
 LOCK_ALIKE = """
@@ -119,7 +120,8 @@ WITH moved AS (
     RETURNING m.organiser_id
 ), noted AS (
     UPDATE attempts t
-       SET outcome = 'accepted', reference = coalesce(t.reference, $7), parts = coalesce(t.parts, $8)
+       SET outcome = 'accepted', reference = coalesce(t.reference, $7), parts = coalesce(t.parts, $8),
+           error_code = coalesce($13, t.error_code)
       FROM moved
      WHERE t.organiser_id = $1 AND t.attempt_id = $3 AND $7::text IS NOT NULL
 )
@@ -144,17 +146,19 @@ async def record_look_up(conn: Connection, *, row: LookUpRow) -> bool:
             row.reason,
             row.due_in_s,
             row.counts,
+            row.error_code,
         )
     )
 
 
+# A receipt knows better than our own note of the call, which may be "timeout".
 SELECT_FAILURES = """
 SELECT m.organiser_id, m.message_id, m.channel, m.state, m.reason, m.tries, m.other_channel, m.recipient_sealed,
        extract(epoch FROM m.deadline_at - now())::float8 AS left_s,
        m.pauses_caused, t.attempt_id, t.gateway,
-       coalesce(t.error_code, (SELECT r.error_code FROM receipts r
-                                WHERE r.organiser_id = t.organiser_id AND r.attempt_id = t.attempt_id
-                                ORDER BY r.received_at DESC LIMIT 1)) AS error_code,
+       coalesce((SELECT r.error_code FROM receipts r
+                  WHERE r.organiser_id = t.organiser_id AND r.attempt_id = t.attempt_id AND r.error_code IS NOT NULL
+                  ORDER BY r.received_at DESC LIMIT 1), t.error_code) AS error_code,
        EXISTS (SELECT FROM gateway_probes p WHERE p.gateway = t.gateway AND p.passed_at > m.blamed_at) AS others_pass
   FROM messages m
   LEFT JOIN attempts t ON t.organiser_id = m.organiser_id AND t.message_id = m.message_id AND t.fence = m.fence
