@@ -9,12 +9,15 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from service.sandbox.processes import spawn
 from tests.chaos.leaks import Canaries
+from tests.chaos.ledger import Charge, Family, Json
+from tests.chaos.told import wrong_after_stop, wrong_attention, wrong_messages, wrong_receipts
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = "7"
@@ -49,7 +52,8 @@ def test_nothing_is_lost_or_repeated_when_processes_are_killed_and_redis_is_empt
 
 
 def test_nothing_is_lost_or_repeated_when_gateways_and_receipts_fail(tmp_path: Path) -> None:
-    status, said = chaos(tmp_path / "output", "--seconds", "7", "--faults", "gateway,receipts,mail", "--points", "none")
+    two_workers = ("--workers", "2", "--points", "none")
+    status, said = chaos(tmp_path / "output", "--seconds", "7", "--faults", "gateway,receipts,mail", *two_workers)
     assert status == 0, said
 
 
@@ -58,11 +62,78 @@ def test_a_worker_that_dies_while_it_sends_neither_loses_nor_repeats(tmp_path: P
     assert status == 0, said
 
 
+@pytest.mark.slow
+def test_a_worker_that_sleeps_past_its_lease_changes_nothing_when_it_wakes(tmp_path: Path) -> None:
+    status, said = chaos(tmp_path / "output", "--faults", "nothing", "--points", "none", "--sleeper")
+    assert status == 0, said
+
+
 def test_a_worker_that_resends_blindly_is_caught(tmp_path: Path) -> None:
     blindly = ("--mutant", "resend-blindly", "--points", "none")
     status, said = chaos(tmp_path / "output", "--seconds", "3", "--faults", "gateway", *blindly)
     assert status == 1, said
     assert "SOMETHING DOES NOT HOLD" in said
+
+
+def a_family(*charges: tuple[int, int]) -> Family:
+    """One that was charged for so many minutes each, with so many left after it."""
+    family = Family("a fault", {"beneficiary": {"phone": "+358401234567"}}, "voucher", ["told"])
+    for amount, available in charges:
+        family.charges.append(Charge("/v1/debits", "key", {}, 201, b"", {"amount": amount, "available": available}))
+    return family
+
+
+def a_text(body: str, at: str = "2026-11-21T20:00:00Z") -> Json:
+    return {"body": body, "at": at}
+
+
+def a_message(state: str, **more: str | None) -> Json:
+    message = {"message_id": "told", "kind": "voucher", "state": state, "channel": "sms", "reason": None}
+    return {**message, "fallback_of": None, **more}
+
+
+RECEIPT = "Seteli 9268: Arjen Apu veloitti 2 t (21.11.). Jäljellä 10 t. Jos käyntiä ei ollut, vastaa EI."
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_wrong"),
+    [([], False), ([RECEIPT], False), ([RECEIPT, RECEIPT], True), ([RECEIPT.replace("10 t", "9 t")], True)],
+)
+def test_a_receipt_says_once_what_a_charge_was_answered(texts: list[str], is_wrong: bool) -> None:
+    found = list(wrong_receipts(a_family((120, 600)), [a_text(body) for body in texts]))
+    assert bool(found) is is_wrong, found
+
+
+@pytest.mark.parametrize(("at", "is_wrong"), [("2026-11-21T20:00:03Z", False), ("2026-11-21T20:00:05Z", True)])
+def test_a_text_after_stop_is_seen(at: str, is_wrong: bool) -> None:
+    family = a_family()
+    family.stopped_at = datetime(2026, 11, 21, 20, tzinfo=UTC).timestamp()
+    assert bool(list(wrong_after_stop(family, [a_text("Jäljellä", at)]))) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("messages", "items", "is_wrong"),
+    [
+        ([a_message("delivered")], [], False),
+        ([a_message("delivered")], [{"reason": "bad_contact", "message_id": "told"}], True),
+        ([a_message("escalated", reason="bad_contact")], [{"reason": "bad_contact", "message_id": "told"}], False),
+        ([a_message("escalated", reason="bad_contact")], [{"reason": "bad_contact", "message_id": "told"}] * 2, True),
+        ([a_message("escalated", reason="bad_contact")], [], True),
+        ([a_message("escalated", reason="bad_contact"), a_message("delivered", message_id="again")], [], False),
+    ],
+)
+def test_on_the_list_is_who_needs_a_person(messages: list[Json], items: list[Json], is_wrong: bool) -> None:
+    assert bool(list(wrong_attention(messages, items))) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("questions", "answers", "is_wrong"), [(0, 0, False), (1, 1, False), (1, 0, True), (1, 2, True)]
+)
+def test_a_question_is_answered_once(questions: int, answers: int, is_wrong: bool) -> None:
+    family = a_family()
+    family.questions = questions
+    messages = [a_message("delivered"), *[a_message("delivered", kind="reply_balance")] * answers]
+    assert bool(list(wrong_messages(family, messages))) is is_wrong
 
 
 @pytest.mark.parametrize(

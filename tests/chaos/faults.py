@@ -101,7 +101,15 @@ FAULTS: Sequence[Fault] = (
     Fault("Redis off", _redis_off),
     Fault(
         "gateway: time-outs, 5xx, 429",
-        _at_the_sandbox(timeout_after_accept=0.06, error_5xx=0.05, error_5xx_after_accept=0.03, error_429=0.06),
+        # Receipts that come would tell what the gateway did not: here most have to be asked for.
+        _at_the_sandbox(
+            timeout_after_accept=0.06,
+            error_5xx=0.05,
+            error_5xx_after_accept=0.05,
+            error_429=0.06,
+            receipts_lost=0.6,
+            receipts_delayed_s=1.5,
+        ),
         Load(emails=0),
     ),
     Fault(

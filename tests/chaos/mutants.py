@@ -155,7 +155,7 @@ class Mutant:
 
 _GATEWAY = ("--faults", "gateway", "--seconds", "5", "--points", "none")
 _RECEIPTS = ("--faults", "receipts", "--seconds", "4", "--points", "none")
-_DEATH = ("--faults", "nothing", "--points", "22,38")
+_DEATH = ("--faults", "nothing", "--points", "24,30,36,42,48,54")
 _SLEEP = ("--faults", "nothing", "--points", "none", "--sleeper")
 _TWO = ("--faults", "nothing", "--points", "none", "--workers", "2", "--texts", "240")
 
