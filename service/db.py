@@ -96,6 +96,15 @@ async def open_pool(
     )
 
 
+async def close_pool(pool: Pool) -> None:
+    """Close all connections; hang up on those that do not say goodbye within a few seconds."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
 async def connect(
     url: str, *, application_name: str = "seteli", statement_timeout_ms: int = STATEMENT_TIMEOUT_MS
 ) -> asyncpg.Connection[asyncpg.Record]:

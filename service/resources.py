@@ -27,7 +27,7 @@ from service.channels.operations import Delivery, ReceiptGroup, Reception, recei
 from service.channels.rendering import Templates, qr_png
 from service.channels.sms_text import can_receive
 from service.crypto import Keys
-from service.db import Connection, Pool, open_pool
+from service.db import Connection, Pool, close_pool, open_pool
 from service.debits import receipts as family_receipts
 from service.debits.disputes import find_told_debit
 from service.debits.operations import DebitGroup, debit_group
@@ -70,7 +70,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             size=settings.database_connections,
             application_name=f"seteli {process}",
         )
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         keys = Keys.from_keyrings(encryption=settings.encryption_keys, index=settings.index_keys)
         wakeups = Wakeups(settings.redis_url.get_secret_value())
         stack.push_async_callback(wakeups.close)

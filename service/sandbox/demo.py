@@ -147,6 +147,7 @@ async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncI
         )
         await _wait_until_ready(f"{world.sandbox_url}/health", home.logs / "sandbox.log")
         await _wait_until_ready(f"{world.base_url}/health/ready", home.logs / "web.log")
+        home.share_environment(env)
         home.tell(_facts(world, env))
         yield world
     finally:
@@ -264,6 +265,7 @@ def _say_where_to_look(home: Home, world: World, console: Console) -> None:
         ("phones and mail", f"{world.sandbox_url}/"),
         ("API and its docs", f"{world.base_url}/docs"),
         ("for scripts", str(home.story)),
+        ("the command line", f". {home.environment}; .venv/bin/python -m service --help"),
         ("logs", f"{home.logs}/"),
     )
     console.print("\nThe demo stays up. Ctrl-C stops it. Where to look:")

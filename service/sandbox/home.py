@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import secrets
+import shlex
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -48,6 +49,7 @@ class Home:
         # Others may pass through, not look: as root, where user namespaces are refused, PostgreSQL runs as `nobody`.
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.story = self.folder / "demo.json"
+        self.environment = self.folder / "environment"
         self.logs = self._subfolder("logs")
         self.pids = self._subfolder("run")
         self.sandbox = self._subfolder("sandbox")
@@ -93,9 +95,15 @@ class Home:
         """Write demo.json: whoever finds it finds a demo that was ready."""
         write_private(self.story, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
+    def share_environment(self, env: Mapping[str, str]) -> None:
+        """Write what the processes are told, to be sourced by a shell that runs commands beside them."""
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in sorted(env.items()))
+        write_private(self.environment, "".join(lines))
+
     def forget_told(self) -> None:
-        """Take demo.json of an earlier start away."""
+        """Take demo.json and the environment of an earlier start away."""
         self.story.unlink(missing_ok=True)
+        self.environment.unlink(missing_ok=True)
 
     def note_pid(self, name: str, pid: int) -> None:
         """For people and scripts that want to end one process and see the demo survive it."""
