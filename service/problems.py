@@ -112,6 +112,26 @@ def _amounts_in_words(details: Mapping[str, Detail], language: str) -> Mapping[s
     }
 
 
+FIELDS_FOLDER = FOLDER.parent / "fields"
+# Pydantic tells many faults apart that are one to the person who reads.
+_FAULT_KINDS = {"enum": "choice", "literal_error": "choice", "model_type": "object", "model_attributes_type": "object"}
+
+
+@cache
+def field_words(language: str) -> Mapping[str, str]:
+    """What a field must be, by the kind of fault."""
+    return tomllib.loads((FIELDS_FOLDER / f"{language}.toml").read_text("utf-8"))
+
+
+def field_reason(fault: str, limits: Mapping[str, object], language: str) -> str:
+    """What a field that pydantic refused must be, for people."""
+    words = field_words(language if language in LANGUAGES else "en")
+    kind = _FAULT_KINDS.get(fault, fault)
+    if kind not in words:
+        kind = next((family for family in ("date", "uuid") if fault.startswith(family)), "other")
+    return _Lenient(language).vformat(words[kind], (), limits)
+
+
 def choose_language(accept_language: str | None, *, default: str = "fi") -> str:
     """The served language that the header asks for most (RFC 9110 §12.5.4); the default when none or nonsense."""
     best, best_weight = default, 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.problems import problem
+from service.problems import LANGUAGES, field_reason, field_words, problem
 
 DETAILS = {"available": 630, "requested": 645, "unit": "minutes", "step": 15, "valid_to": "2026-03-31"}
 
@@ -30,6 +30,12 @@ def test_times_are_those_of_the_clock_in_finland() -> None:
     blocked = {"retry_at": "2026-11-21T22:01:51Z"}
     assert "22.11.2026 0.01" in problem("credential_blocked", blocked, "fi").detail
     assert "22.11.2026 00:01" in problem("credential_blocked", blocked, "sv").detail
+
+
+def test_what_fields_must_be_is_written_in_every_language() -> None:
+    words = [field_words(language) for language in LANGUAGES]
+    assert words[0].keys() == words[1].keys() == words[2].keys()
+    assert field_reason("no_such_fault", {}, "fi") == "ei kelpaa"
 
 
 def test_a_detail_that_is_missing_leaves_a_gap_and_no_error() -> None:

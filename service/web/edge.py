@@ -15,7 +15,7 @@ from service.db import Connection
 from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
 from service.idempotency import claim_or_replay, store_answer
 from service.logs import exception_fields
-from service.problems import choose_language, problem
+from service.problems import choose_language, field_reason, problem
 from service.web.calls import (
     AnswerModel,
     Call,
@@ -138,8 +138,8 @@ async def _read_call(raw: web.Request, route: Route, resources: EdgeResources, l
         route=route,
         known_caller=caller,
         idempotency_key=_idempotency_key(raw, route),
-        query=_parse(route.query, dict(raw.query)) if route.query else None,
-        body=await _read_body(raw, route.body) if route.body else None,
+        query=_parse(route.query, dict(raw.query), language) if route.query else None,
+        body=await _read_body(raw, route.body, language) if route.body else None,
     )
 
 
@@ -170,7 +170,7 @@ def _idempotency_key(raw: web.Request, route: Route) -> str | None:
     return key
 
 
-async def _read_body(raw: web.Request, model: type[RequestModel]) -> RequestModel:
+async def _read_body(raw: web.Request, model: type[RequestModel], language: str) -> RequestModel:
     if raw.content_type != "application/json":
         raise NotJson
     if (raw.content_length or 0) > MAX_BODY_BYTES:
@@ -189,22 +189,26 @@ async def _read_body(raw: web.Request, model: type[RequestModel]) -> RequestMode
     except ValidationError as error:
         if any(fault["type"] == "json_invalid" for fault in error.errors(include_input=False)):
             raise BrokenJson from None
-        raise invalid_request(error) from None
+        raise invalid_request(error, language) from None
 
 
-def _parse(model: type[Model], values: Mapping[str, str]) -> Model:
+def _parse(model: type[Model], values: Mapping[str, str], language: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise invalid_request(error) from None
+        raise invalid_request(error, language) from None
 
 
-def invalid_request(error: ValidationError) -> SeteliError:
-    """Which fields are wrong and why, without repeating what was in them."""
+def invalid_request(error: ValidationError, language: str) -> SeteliError:
+    """Which fields are wrong and what they must be, in the caller's language, without repeating what was in them."""
+    faults = error.errors(include_input=False, include_url=False)[:20]
     return InvalidRequest(
         fields=[
-            {"field": ".".join(str(part) for part in fault["loc"]) or "body", "reason": fault["msg"]}
-            for fault in error.errors(include_input=False, include_url=False)[:20]
+            {
+                "field": ".".join(str(part) for part in fault["loc"]) or "body",
+                "reason": field_reason(fault["type"], fault.get("ctx", {}), language),
+            }
+            for fault in faults
         ]
     )
 

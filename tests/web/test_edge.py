@@ -113,6 +113,19 @@ async def test_a_good_request_is_answered(client: Client) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+async def test_what_a_field_must_be_is_told_in_the_callers_language(client: Client) -> None:
+    told = []
+    for language in ("fi", "sv", "en"):
+        headers = GOOD | {"Accept-Language": language}
+        answer = await client.post("/things", json={"amount": 0, "day": "x"}, headers=headers)
+        told.append([fault["reason"] for fault in (await answer.json())["fields"]])
+    assert told == [
+        ["suurempi kuin 0", "päivä muodossa 2026-11-21"],
+        ["större än 0", "en dag i formen 2026-11-21"],
+        ["greater than 0", "a day, as 2026-11-21"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
