@@ -148,10 +148,11 @@ _POLLS_S = (120.0, 600.0, 3600.0)  # after acceptance; then hourly
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """Phone first; with both, e-mail is the other channel."""
+    """With both, `preferred` is tried first and the other one is the other channel."""
 
     phone: str | None = field(default=None, repr=False)
     email: str | None = field(default=None, repr=False)
+    preferred: ChannelName = "sms"
 
 
 @dataclass(frozen=True, slots=True)

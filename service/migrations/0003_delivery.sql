@@ -6,6 +6,10 @@ ALTER TABLE organisers ADD CONSTRAINT organisers_language_coded CHECK (default_l
 ALTER TABLE beneficiaries DROP CONSTRAINT beneficiaries_language_served;
 ALTER TABLE beneficiaries ADD CONSTRAINT beneficiaries_language_coded CHECK (language ~ '^[a-z]{2}$');
 
+-- Which contact is tried first, of those that there are.
+ALTER TABLE beneficiaries ADD COLUMN preferred text NOT NULL DEFAULT 'sms';
+ALTER TABLE beneficiaries ADD CONSTRAINT beneficiaries_preferred_known CHECK (preferred IN ('sms', 'email'));
+
 -- Whether texts leave out the name of the service, for homes where that matters; and how families hear of debits.
 ALTER TABLE programmes ADD COLUMN neutral_texts boolean NOT NULL DEFAULT false;
 ALTER TABLE programmes ADD COLUMN receipts text NOT NULL DEFAULT 'each';

@@ -35,24 +35,27 @@ $$;
 -- message to the same one, and while key rotation has moved only one of the two, there is none.
 CREATE VIEW family_contacts AS
 SELECT b.organiser_id, b.voucher_id, b.language,
-       CASE WHEN b.phone_index IS NULL THEN 'email' ELSE 'sms' END AS channel,
-       CASE WHEN b.phone_index IS NULL THEN b.email_sealed ELSE b.phone_sealed END AS recipient_sealed,
-       COALESCE(b.phone_index, b.email_index) AS recipient_index,
+       CASE WHEN b.mail_first THEN 'email' ELSE 'sms' END AS channel,
+       CASE WHEN b.mail_first THEN b.email_sealed ELSE b.phone_sealed END AS recipient_sealed,
+       b.first_index AS recipient_index,
        COALESCE(h.recipient_hint, '…') AS recipient_hint,
-       CASE WHEN b.phone_index IS NOT NULL AND b.email_index IS NOT NULL THEN 'email' END AS other_channel,
-       CASE WHEN b.phone_index IS NOT NULL THEN b.email_sealed END AS other_sealed,
-       CASE WHEN b.phone_index IS NOT NULL THEN b.email_index END AS other_index,
-       CASE WHEN b.phone_index IS NOT NULL AND b.email_index IS NOT NULL THEN COALESCE(h.other_hint, '…') END AS other_hint,
+       CASE WHEN b.second_index IS NULL THEN NULL WHEN b.mail_first THEN 'sms' ELSE 'email' END AS other_channel,
+       CASE WHEN b.mail_first THEN b.phone_sealed ELSE b.email_sealed END AS other_sealed,
+       b.second_index AS other_index,
+       CASE WHEN b.second_index IS NOT NULL THEN COALESCE(h.other_hint, '…') END AS other_hint,
        -- as long as DEADLINE_S in service/channels/model.py; a test holds the two together
-       CASE WHEN b.phone_index IS NULL THEN interval '24 hours' ELSE interval '4 hours' END AS patience
-FROM beneficiaries b
+       CASE WHEN b.mail_first THEN interval '24 hours' ELSE interval '4 hours' END AS patience
+FROM (SELECT f.*,
+             CASE WHEN f.mail_first THEN f.email_index ELSE f.phone_index END AS first_index,
+             CASE WHEN f.mail_first THEN f.phone_index ELSE f.email_index END AS second_index
+      FROM (SELECT *, email_index IS NOT NULL AND (phone_index IS NULL OR preferred = 'email') AS mail_first
+            FROM beneficiaries) f) b
 LEFT JOIN LATERAL (
     SELECT m.recipient_hint, m.other_hint FROM messages m
     WHERE m.organiser_id = b.organiser_id AND m.subject_id = b.voucher_id
-      AND m.recipient_index = COALESCE(b.phone_index, b.email_index)
-      AND m.other_index IS NOT DISTINCT FROM CASE WHEN b.phone_index IS NOT NULL THEN b.email_index END
+      AND m.recipient_index = b.first_index AND m.other_index IS NOT DISTINCT FROM b.second_index
     LIMIT 1) h ON true
-WHERE b.phone_index IS NOT NULL OR b.email_index IS NOT NULL;
+WHERE b.first_index IS NOT NULL;
 
 -- Entries that their family is told of with others, in the evening. The row goes when the summary is written, in one
 -- transaction: so each is told once, however often and by however many the summaries are made.

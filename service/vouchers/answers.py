@@ -41,10 +41,11 @@ Weekly = Annotated[int, Field(gt=0, le=MAX_WEEKLY)]
 
 
 class BeneficiaryModel(RequestModel):
-    """The family: a mobile phone, an e-mail address, or both; the text goes to the phone first."""
+    """The family: a mobile phone, an e-mail address, or both; with both the phone is tried first, or the preferred."""
 
     phone: Contact | None = None
     email: Contact | None = None
+    preferred: ChannelName | None = None
     language: LanguageCode | None = None
     initials: Annotated[str, Field(max_length=INITIALS_MAX, description="Shown to providers")] | None = None
     municipality: Annotated[str, Field(max_length=MUNICIPALITY_MAX, description="Shown to providers")] | None = None
@@ -87,6 +88,7 @@ class DecisionRequest(RequestModel):
             weekly_minutes=weekly.minutes,
             valid_from=self.valid_from,
             valid_to=self.valid_to,
+            preferred=family.preferred,
         )
 
 
@@ -141,17 +143,18 @@ class ContactRequest(RequestModel):
     phone: Contact | None = None
     email: Contact | None = None
     language: LanguageCode | None = None
+    preferred: ChannelName | None = None
     reason: ReasonText
 
     @model_validator(mode="after")
     def _has_a_change(self) -> Self:
-        if not self.model_fields_set & {"phone", "email", "language"}:
-            raise ValueError("a phone, an e-mail address or a language is needed")
+        if not self.model_fields_set & {"phone", "email", "language", "preferred"}:
+            raise ValueError("a phone, an e-mail address, a language or a preferred channel is needed")
         return self
 
     def change(self) -> ContactChange:
         removed = {name for name in ("phone", "email") if name in self.model_fields_set and getattr(self, name) is None}
-        return ContactChange(phone=self.phone, email=self.email, language=self.language, removed=frozenset(removed))
+        return ContactChange(self.phone, self.email, self.language, self.preferred, frozenset(removed))
 
 
 class LiftRequest(RequestModel):
@@ -242,6 +245,7 @@ class VoucherAnswer(VoucherSummary):
     phone_hint: str | None
     email_hint: str | None
     language: LanguageCode
+    preferred: ChannelName
     initials: str | None
     municipality: str | None
     code_last_four: str
@@ -257,6 +261,7 @@ class VoucherAnswer(VoucherSummary):
                 "phone_hint": view.phone_hint,
                 "email_hint": view.email_hint,
                 "language": view.language,
+                "preferred": view.preferred,
                 "initials": view.initials,
                 "municipality": view.municipality,
                 "code_last_four": live.last_four,

@@ -19,7 +19,7 @@ from service.errors import Invalid
 from service.vouchers.decisions import PostedDecision, invalid_field
 
 REQUIRED = ("decision_ref", "programme", "status", "client_ref", "granted", "valid_from", "valid_to")
-OPTIONAL = ("phone", "email", "language", "initials", "municipality", "weekly_visits", "weekly_minutes")
+OPTIONAL = ("phone", "email", "language", "initials", "municipality", "weekly_visits", "weekly_minutes", "preferred")
 # What we write beside rejected rows. Passed over on input, so that a corrected file can be imported as it is.
 NOTES = ("rejected_line", "rejected_code", "rejected_reason")
 COLUMNS = REQUIRED + OPTIONAL + NOTES
@@ -103,7 +103,7 @@ def read_row(row: Row, header: Header) -> PostedDecision:
         raise invalid_field("line", f"has {len(row.cells)} columns, the header has {len(header.names)}")
     (
         decision_ref, programme, status, client_ref, granted, valid_from, valid_to,
-        phone, email, language, initials, municipality, weekly_visits, weekly_minutes,
+        phone, email, language, initials, municipality, weekly_visits, weekly_minutes, preferred,
     ) = header.pick([*map(str.strip, row.cells), ""])  # fmt: skip
     return PostedDecision(
         decision_ref,
@@ -120,6 +120,7 @@ def read_row(row: Row, header: Header) -> PostedDecision:
         _number("weekly_minutes", weekly_minutes),
         _day("valid_from", valid_from),
         _day("valid_to", valid_to),
+        preferred or None,
     )
 
 

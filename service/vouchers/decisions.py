@@ -6,17 +6,16 @@ change: a decision that is repeated after its last day is still the same decisio
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from stdnum.fi import hetu
-
 from service.channels.contacts import parse_email, parse_mobile
+from service.channels.gateway import ChannelName
 from service.channels.languages import MESSAGE_LANGUAGES
 from service.errors import InvalidRequest
+from service.identity_codes import refuse_identity_code
 from service.money import MAX_AMOUNT
 from service.organisers.model import Programme
 from service.vouchers.model import (
@@ -24,7 +23,6 @@ from service.vouchers.model import (
     ContactMissing,
     DecisionStatus,
     GrantedNotInSteps,
-    PersonalIdentityCode,
     ValidityBackwards,
     ValidityFarOff,
     ValidityOver,
@@ -38,10 +36,8 @@ CONTACT_MAX = 254
 MAX_WEEKLY = 10_080  # minutes in a week
 VALIDITY_MAX_DAYS = 3 * 365 + 1
 AHEAD_MAX_DAYS = 366
+CHANNELS: Mapping[str, ChannelName] = {"sms": "sms", "email": "email"}
 HELSINKI = ZoneInfo("Europe/Helsinki")
-
-# Century signs: + - and letters (those in use since 2023 too), with the dashes that word processors make of a hyphen.
-_IDENTITY_SHAPE = re.compile(r"\d{6}[-+‐‑–−A-FU-Y]\d{3}[0-9A-Y]", re.ASCII | re.IGNORECASE)
 
 
 class PostedDecision(NamedTuple):
@@ -61,6 +57,7 @@ class PostedDecision(NamedTuple):
     weekly_minutes: int | None
     valid_from: date
     valid_to: date
+    preferred: str | None = None
 
     def __repr__(self) -> str:
         return f"PostedDecision({self.decision_ref!r}, …)"  # the contacts are not for tracebacks
@@ -98,8 +95,8 @@ def read_decision(
     status = _status(posted.status)
     _check_text("decision_ref", posted.decision_ref, REF_MAX)
     _check_text("client_ref", posted.client_ref, REF_MAX)
-    _check_no_identity_code("decision_ref", posted.decision_ref)
-    _check_no_identity_code("client_ref", posted.client_ref)
+    for field in ("decision_ref", "client_ref", "initials", "municipality"):
+        refuse_identity_code(field, getattr(posted, field) or "")
     _check_optional("initials", posted.initials, INITIALS_MAX)
     _check_optional("municipality", posted.municipality, MUNICIPALITY_MAX)
     _check_range("granted", posted.granted, MAX_AMOUNT)
@@ -110,7 +107,13 @@ def read_decision(
         programme=programme,
         status=status,
         client_ref=posted.client_ref,
-        contact=read_contact(posted.phone, posted.email, posted.language or default_language, countries=countries),
+        contact=read_contact(
+            posted.phone,
+            posted.email,
+            posted.language or default_language,
+            countries=countries,
+            preferred=posted.preferred or "sms",
+        ),
         initials=posted.initials or None,
         municipality=posted.municipality or None,
         granted=posted.granted,
@@ -121,8 +124,12 @@ def read_decision(
     )
 
 
-def read_contact(phone: str | None, email: str | None, language: str, *, countries: Sequence[str]) -> Contact:
-    """Raises ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest for a language not served."""
+def read_contact(
+    phone: str | None, email: str | None, language: str, *, countries: Sequence[str], preferred: str = "sms"
+) -> Contact:
+    """Raises ContactMissing, PhoneNotMobile, EmailInvalid, InvalidRequest for a language or channel not served."""
+    if preferred not in CHANNELS:
+        raise invalid_field("preferred", f"one of {', '.join(CHANNELS)}")
     if language not in MESSAGE_LANGUAGES:
         raise invalid_field("language", f"one of {', '.join(MESSAGE_LANGUAGES)}")
     if not phone and not email:
@@ -131,6 +138,7 @@ def read_contact(phone: str | None, email: str | None, language: str, *, countri
         phone=parse_mobile(phone, countries) if phone else None,
         email=parse_email(email) if email else None,
         language=language,
+        preferred=CHANNELS[preferred],
     )
 
 
@@ -170,18 +178,9 @@ def fingerprint_text(decision: NewDecision) -> str:
             str(decision.weekly_minutes or ""),
             str(decision.valid_from),
             str(decision.valid_to),
+            *(() if contact.preferred == "sms" else (contact.preferred,)),
         )
     )
-
-
-def looks_like_identity_code(text: str) -> bool:
-    """Whether a valid Finnish personal identity code stands anywhere in a text; temporary ones (900–999) count."""
-    found = _IDENTITY_SHAPE.search(text)
-    while found is not None:
-        if hetu.is_valid(found[0], allow_temporary=True):
-            return True
-        found = _IDENTITY_SHAPE.search(text, found.start() + 1)
-    return False
 
 
 def invalid_field(field: str, reason: str) -> InvalidRequest:
@@ -208,8 +207,3 @@ def _check_optional(field: str, text: str | None, limit: int) -> None:
 def _check_range(field: str, number: int | None, largest: int) -> None:
     if number is not None and not 1 <= number <= largest:
         raise invalid_field(field, f"a whole number from 1 to {largest}")
-
-
-def _check_no_identity_code(field: str, text: str) -> None:
-    if looks_like_identity_code(text):
-        raise PersonalIdentityCode(field=field)

@@ -9,6 +9,7 @@ from uuid import UUID
 from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_mobile
 from service.db import Connection, autocommit, transaction
 from service.errors import SeteliError
+from service.identity_codes import PersonalIdentityCode
 from service.organisers.model import Organiser, ProgrammeUnknown
 from service.organisers.operations import find_programme, organiser_by_id
 from service.vouchers import operations
@@ -32,7 +33,6 @@ from service.vouchers.model import (
     ContactMissing,
     DecisionDiffers,
     GrantedNotInSteps,
-    PersonalIdentityCode,
     Search,
     TooManyResends,
     ValidityBackwards,

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
+from service.channels.gateway import ChannelName
 from service.channels.suppressions import Suppression
 from service.errors import Conflict, Invalid, NotFound, Refused
 from service.money import Unit
@@ -32,12 +33,6 @@ class DecisionDiffers(Conflict):
     """The decision_ref came before with other content; what came first stands."""
 
     code = "decision_differs"
-
-
-class PersonalIdentityCode(Invalid):
-    """`field` holds a Finnish personal identity code. Those are never stored; an opaque reference belongs there."""
-
-    code = "personal_identity_code"
 
 
 class ContactMissing(Invalid):
@@ -95,7 +90,7 @@ class SuppressionIsWish(Refused):
 
 
 class CancelDateUnfit(Invalid):
-    """A voucher is cancelled from a day no later than its last day of validity."""
+    """A voucher is cancelled from a day within its validity."""
 
     code = "cancel_date_unfit"
 
@@ -147,6 +142,7 @@ class Contact(NamedTuple):
     phone: str | None
     email: str | None
     language: str
+    preferred: ChannelName = "sms"  # of the two, if there are two
 
     def __repr__(self) -> str:
         return f"Contact(…, {self.language})"  # never the contact itself: tracebacks are read by many
@@ -169,6 +165,7 @@ class ContactChange:
     phone: str | None = None
     email: str | None = None
     language: str | None = None
+    preferred: ChannelName | None = None
     removed: frozenset[str] = frozenset()  # of phone, email
 
 
@@ -241,6 +238,7 @@ class Beneficiary:
     language: str
     phone_sealed: bytes | None
     email_sealed: bytes | None
+    preferred: ChannelName
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +250,7 @@ class VoucherView:
     phone_hint: str | None
     email_hint: str | None
     language: str
+    preferred: ChannelName
     initials: str | None
     municipality: str | None
     codes: Sequence[CodeView]

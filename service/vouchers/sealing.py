@@ -50,6 +50,7 @@ def seal_contact(keys: Keys, organiser_id: UUID, contact: Contact) -> SealedCont
         phone_index=keys.index.current(PHONE_PURPOSE, contact.phone) if contact.phone else None,
         email_sealed=keys.sealer.seal(contact.email, context) if contact.email else None,
         email_index=keys.index.current(EMAIL_PURPOSE, contact.email) if contact.email else None,
+        preferred=contact.preferred,
     )
 
 
@@ -61,6 +62,7 @@ def open_contact(keys: Keys, organiser_id: UUID, beneficiary: Beneficiary) -> Co
         phone=keys.sealer.open(phone, context) if phone else None,
         email=keys.sealer.open(email, context) if email else None,
         language=beneficiary.language,
+        preferred=beneficiary.preferred,
     )
 
 

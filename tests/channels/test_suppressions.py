@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from service.channels.gateway import Action, Refused
+from service.channels.model import Contacts
 from service.channels.operations import (
     Answered,
     Sending,
@@ -201,6 +202,18 @@ async def test_the_other_channel_is_used_at_once_and_both_suppressed_needs_a_per
     assert await claim_due(office.delivery, limit=10) == []
     await decide(office)
     assert await fallback_of(office, message_id) == ("email", "escalated", "suppressed_contact")
+
+
+async def test_a_family_that_prefers_mail_gets_a_text_when_its_address_is_refused(office: Office) -> None:
+    office.email.script = [Refused("550 5.1.1", Action.BAD_CONTACT)]
+    message = replace(office.message(), contacts=Contacts(phone=PHONE, email=MAIL, preferred="email"))
+    async with transaction(office.pool) as conn:
+        message_id = await queue_message(conn, KEYS, message)
+    await send_all(office)
+    await decide(office)
+    assert await fallback_of(office, message_id) == ("sms", "pending", None)
+    await send_all(office)
+    assert len(office.sms.texts) == 1
 
 
 async def test_a_message_that_waits_for_its_next_try_is_decided_when_the_stop_comes(office: Office) -> None:

@@ -101,6 +101,21 @@ async def test_every_row_becomes_a_voucher_with_code_and_message(
         assert len(await live_code(conn, stored["voucher_id"])) == 12
 
 
+async def test_a_row_may_say_which_contact_is_tried_first(site: tuple[Site, World], tmp_path: Path) -> None:
+    here, _ = site
+    rows = [row(0, email="a@x.example", preferred="email"), row(1, email="a@x.example"), row(2, preferred="fax")]
+    report = await run(here, write(tmp_path / "d.csv", rows))
+    assert (report.issued, [one.row.line for one in report.rejected]) == (2, [4])
+    async with transaction(here.pool) as conn:
+        ways = await conn.fetch(
+            "SELECT m.channel, m.other_channel, b.preferred"
+            " FROM decisions JOIN vouchers v USING (organiser_id, decision_id)"
+            " JOIN beneficiaries b USING (organiser_id, voucher_id) JOIN messages m ON m.subject_id = v.voucher_id"
+            " ORDER BY decision_ref"
+        )
+    assert [tuple(way) for way in ways] == [("email", "sms", "email"), ("sms", "email", "sms")]
+
+
 async def test_a_second_run_repeats_nothing(site: tuple[Site, World], tmp_path: Path) -> None:
     here, _ = site
     file = write(tmp_path / "d.csv", [row(n) for n in range(30)])

@@ -63,7 +63,7 @@ async def queue_messages(conn: Connection, keys: Keys, messages: Sequence[NewMes
 
 
 def message_row(keys: Keys, message: NewMessage) -> MessageRow:
-    """The row of a new message, with its contacts sealed. Phone first; e-mail is then the other channel."""
+    """The row of a new message, with its contacts sealed: the preferred one first, then the other channel's."""
     sides = _sealed(keys, message.organiser_id, message.contacts)
     if not sides:
         raise ValueError("a message needs a phone number or an e-mail address")
@@ -98,7 +98,7 @@ def _in_order(contacts: Contacts) -> list[tuple[ChannelName, str]]:
         found.append(("sms", contacts.phone))
     if contacts.email is not None:
         found.append(("email", contacts.email))
-    return found
+    return found[::-1] if contacts.preferred == "email" else found
 
 
 def _sealed(keys: Keys, organiser_id: UUID, contacts: Contacts) -> list[tuple[ChannelName, bytes, bytes, str]]:

@@ -107,7 +107,7 @@ def voucher_message(
             today=today,
         ),
         language=contact.language,
-        contacts=Contacts(phone=contact.phone, email=contact.email),
+        contacts=Contacts(phone=contact.phone, email=contact.email, preferred=contact.preferred),
         requested_by=requested_by,
         priority=priority,
     )

@@ -152,6 +152,7 @@ async def change_contact(
         None if "email" in change.removed else change.email or old.email,
         change.language or old.language,
         countries=countries,
+        preferred=change.preferred or old.preferred,
     )
     await audit.record(
         conn,
@@ -173,7 +174,7 @@ async def change_contact(
         keys,
         organiser.organiser_id,
         subject_id=voucher_id,
-        contacts=Contacts(phone=contact.phone, email=contact.email),
+        contacts=Contacts(phone=contact.phone, email=contact.email, preferred=contact.preferred),
         language=contact.language,
     )
     return await queue_voucher_message(conn, keys, organiser, voucher, code_id, contact, actor=actor, today=today)
@@ -248,7 +249,7 @@ async def queue_voucher_message(
             today=today,
         ),
         language=contact.language,
-        contacts=Contacts(phone=contact.phone, email=contact.email),
+        contacts=Contacts(phone=contact.phone, email=contact.email, preferred=contact.preferred),
         requested_by=actor,
     )
     return Sent(voucher.voucher_id, await queue_message(conn, keys, message))

@@ -54,6 +54,7 @@ async def voucher_view(
         phone_hint=hint_phone(contact.phone) if contact.phone else None,
         email_hint=hint_email(contact.email) if contact.email else None,
         language=contact.language,
+        preferred=contact.preferred,
         initials=beneficiary.initials,
         municipality=beneficiary.municipality,
         codes=await queries.select_codes(conn, organiser_id=organiser_id, voucher_id=voucher_id),

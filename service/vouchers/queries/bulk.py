@@ -63,7 +63,7 @@ _VOUCHERS = (
 )  # fmt: skip
 _BENEFICIARIES = (
     "organiser_id", "voucher_id", "initials", "municipality", "language", "phone_sealed", "phone_index",
-    "email_sealed", "email_index",
+    "email_sealed", "email_index", "preferred",
 )  # fmt: skip
 _CODES = ("organiser_id", "code_id", "voucher_id", "sealed", "sealed_key", "last_four")
 
@@ -112,7 +112,7 @@ async def copy_vouchers(
         records=[
             (
                 organiser_id, row.voucher_id, row.decision.initials, row.decision.municipality, c.language,
-                c.phone_sealed, c.phone_index, c.email_sealed, c.email_index,
+                c.phone_sealed, c.phone_index, c.email_sealed, c.email_index, c.preferred,
             )
             for row in rows
             for c in (row.contact,)

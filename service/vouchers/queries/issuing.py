@@ -30,6 +30,7 @@ class SealedContact(NamedTuple):
     phone_index: bytes | None
     email_sealed: bytes | None
     email_index: bytes | None
+    preferred: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ WITH decision AS (
     SELECT $1, $14, decision_id, $4, $15, $16, $17, $7, $7, $8, $9, $10, $11 FROM decision
 ), beneficiary AS (
     INSERT INTO beneficiaries (organiser_id, voucher_id, initials, municipality, language, phone_sealed, phone_index,
-        email_sealed, email_index)
-    SELECT $1, $14, $18, $19, $20, $21, $22, $23, $24 FROM decision
+        email_sealed, email_index, preferred)
+    SELECT $1, $14, $18, $19, $20, $21, $22, $23, $24, $31 FROM decision
 ), stored_code AS (
     INSERT INTO codes (organiser_id, code_id, voucher_id, sealed, sealed_key, last_four)
     SELECT $1, $17, $14, $25, $26, $27 FROM decision
@@ -115,6 +116,7 @@ async def insert_voucher(
         code.code_index,
         code.index_key,
         code.previous_index,
+        contact.preferred,
     )
     assert row is not None
     return Inserted(decision=row["decision"], code=row["code"])

@@ -121,7 +121,7 @@ async def select_family_vouchers(conn: Connection, *, phone_indexes: Sequence[by
 
 
 _BENEFICIARY = """
-SELECT initials, municipality, language, phone_sealed, email_sealed
+SELECT initials, municipality, language, phone_sealed, email_sealed, preferred
   FROM beneficiaries WHERE organiser_id = $1 AND voucher_id = $2
 """
 SELECT_BENEFICIARY = _BENEFICIARY
@@ -141,7 +141,7 @@ async def lock_beneficiary(conn: Connection, *, organiser_id: UUID, voucher_id: 
 
 UPDATE_CONTACT = """
 UPDATE beneficiaries
-   SET language = $3, phone_sealed = $4, phone_index = $5, email_sealed = $6, email_index = $7
+   SET language = $3, phone_sealed = $4, phone_index = $5, email_sealed = $6, email_index = $7, preferred = $8
  WHERE organiser_id = $1 AND voucher_id = $2
 """
 
@@ -156,6 +156,7 @@ async def update_contact(conn: Connection, *, organiser_id: UUID, voucher_id: UU
         contact.phone_index,
         contact.email_sealed,
         contact.email_index,
+        contact.preferred,
     )
 
 
