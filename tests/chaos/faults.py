@@ -30,6 +30,7 @@ class Fault:
     inject: Injector
     load: Load = USUAL
     seconds: float | None = None  # none: as long as the others
+    mails_once: bool = False  # whoever sends lives, and hears the mail server: no reason to send a mail again
 
 
 def _killing(*names: str, every_s: tuple[float, float] = (0.3, 1.2)) -> Injector:
@@ -94,7 +95,7 @@ async def set_sandbox_faults(stack: Stack, settings: dict[str, Any]) -> dict[str
 FAULTS: Sequence[Fault] = (
     Fault("kill worker", _killing("worker")),
     Fault("kill web", _killing("web")),
-    Fault("kill postgres", _killing("postgres")),
+    Fault("kill postgres", _killing("postgres"), Load(emails=0.5), mails_once=True),
     Fault("kill valkey", _killing("valkey")),
     Fault("kill anything", _killing("worker", "web", "postgres", "valkey")),
     Fault("FLUSHALL", _flush),

@@ -5,6 +5,7 @@ Each is put into the processes under test as they start; no file is changed. `op
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -136,6 +137,17 @@ def disbelieve_look_ups() -> None:
     upkeep_operations.after_look_up = after_look_up
 
 
+def write_answers_once() -> None:
+    """What a gateway answered is lost if the database is away just then."""
+    _there(dispatcher.Dispatcher, "_record")
+
+    async def record(self: Any, answered: Any) -> None:
+        with contextlib.suppress(*dispatcher._MAY_PASS):
+            await self._answers.submit(answered)
+
+    dispatcher.Dispatcher._record = record  # type: ignore[method-assign]
+
+
 def _there(module: Any, name: str) -> None:
     """Fails when there is no such name any more."""
     getattr(module, name)
@@ -155,8 +167,10 @@ class Mutant:
 
 _GATEWAY = ("--faults", "gateway", "--seconds", "5", "--points", "none")
 _RECEIPTS = ("--faults", "receipts", "--seconds", "4", "--points", "none")
+_LONGER = ("--faults", "receipts", "--seconds", "16", "--points", "none")  # past what is under way at a STOP
 _DEATH = ("--faults", "nothing", "--points", "24,30,36,42,48,54")
 _SLEEP = ("--faults", "nothing", "--points", "none", "--sleeper")
+_OUTAGES = ("--faults", "kill postgres", "--seconds", "12", "--points", "none")
 _TWO = ("--faults", "nothing", "--points", "none", "--workers", "2", "--texts", "240")
 
 MUTANTS: Mapping[str, Mutant] = {
@@ -165,6 +179,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "forget-the-lease": Mutant(forget_the_lease, _DEATH),
     "never-expire-leases": Mutant(never_expire_leases, _DEATH),
     "forget-the-fence": Mutant(forget_the_fence, _SLEEP),
+    "write-answers-once": Mutant(write_answers_once, _OUTAGES),
     "only-when-called": Mutant(only_when_called, _GATEWAY),
     "claim-without-lock": Mutant(claim_without_lock, _TWO),
     "believe-every-receipt": Mutant(believe_every_receipt, _RECEIPTS),
@@ -173,5 +188,5 @@ MUTANTS: Mapping[str, Mutant] = {
     "fall-back-twice": Mutant(fall_back_twice, _RECEIPTS),
     "tell-nobody": Mutant(tell_nobody, _RECEIPTS),
     "answer-every-copy": Mutant(answer_every_copy, _RECEIPTS),
-    "ignore-stop": Mutant(ignore_stop, _RECEIPTS),
+    "ignore-stop": Mutant(ignore_stop, _LONGER),
 }

@@ -89,9 +89,12 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         await stack.be_ready(with_workers=True)
         late = await bring_late_receipts(stack, callers)
         verdicts, general = await judge(stack, callers, ledger)
-    for fault in {TEXT, MAIL} & verdicts.keys():
-        if verdicts[fault].to_person:
-            verdicts[fault].violations.append("a worker that died once was enough to need a person")
+    for doomed in {TEXT, MAIL} & verdicts.keys():
+        if verdicts[doomed].to_person:
+            verdicts[doomed].violations.append("a worker that died once was enough to need a person")
+    for fault in plan.faults:
+        if fault.mails_once and fault.name in verdicts and verdicts[fault.name].mails_repeated:
+            verdicts[fault.name].violations.append("a mail came again whose sender had been told that it was taken")
     verdicts = {name: verdicts.get(name, Verdict()) for name in injected} | verdicts
     took_s = time.monotonic() - started
     return Outcome(verdicts, injected, dict(ledger.tried_again), general + late, converged_s, took_s)
