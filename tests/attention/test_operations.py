@@ -304,7 +304,8 @@ async def test_the_list_tells_why_and_what_to_do_in_the_callers_language(here: I
         words = words_for("bad_contact", language)
         assert (item["sentence"], item["action"]) == (words.sentence, words.action)
     assert (item["decision_ref"], item["voucher_id"]) == ("KH-77", str(one.voucher_id))
-    assert "040" not in str(item)
+    shown = str(item).replace(" ", "")
+    assert "1234567" not in shown  # more than 040: an id may well have that in it
 
 
 async def test_the_list_is_oldest_first_and_its_pages_keep_their_place(here: Installation) -> None:
