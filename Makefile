@@ -43,7 +43,7 @@ check: $(READY)
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-# As docs/reliability.md tells of: an hour, TEXTS and MAILS through all that can happen, and a worker killed at every await.
+# More than half an hour: TEXTS and MAILS through all that can happen at once, and a worker killed at every await of a send.
 chaos-long: $(READY)
 	@$(BIN)/python -m tests.chaos --faults nothing --workers 2 --texts $(or $(TEXTS),20000) --mails $(or $(MAILS),10000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,6 +77,7 @@ class Callers:
         self._run = f"{rng.randrange(16**6):06x}"
         self._numbers = rng.sample(range(10_000_000), 200_000)
         self._count = 0
+        self._stopped: defaultdict[str, list[Family]] = defaultdict(list)
 
     async def work(self, fault: str, load: Load, *, seconds: float) -> None:
         """Load the service for so long, and return when everything that was asked has been answered."""
@@ -146,6 +148,7 @@ class Callers:
         if self._rng.random() < STOPPING:
             await asyncio.sleep(self._rng.uniform(0, 2))
             await self._phones.stop(family)
+            self._stopped[fault].append(family)
 
     async def _resend(self, family: Family) -> None:
         key, path = f"again-{family.voucher_id}", f"/v1/vouchers/{family.voucher_id}/resend"
@@ -157,7 +160,8 @@ class Callers:
     async def _charge_on(self, fault: str, load: Load, ends_at: float) -> None:
         """Charge families of this fault one after the other, as their texts come in."""
         while time.monotonic() < ends_at:
-            families = [family for family in self._ledger.by_fault[fault][-NEWEST:] if family.phone]
+            newest = self._ledger.by_fault[fault][-NEWEST:]  # and those who are told nothing of it any more
+            families = [family for family in (*newest, *self._stopped[fault]) if family.phone]
             family = self._rng.choice(families) if families else None
             if family is None or not await self._has_code(family):
                 await asyncio.sleep(0.05)
