@@ -33,7 +33,8 @@ async def open_item(
 
 # An item that was resolved after the message began covers it: the caseworker who has the new number need not be told
 # by each receipt that was under way to the old one. A contact known to be dead is told of once; and while a voucher's
-# own message is on the list, what else did not reach the family is no news.
+# own message is on the list, what else did not reach the family is no news: so vouchers' messages come first, in a
+# statement of their own that the second one sees.
 def _new_items(which: str) -> str:
     return f"""
 INSERT INTO attention (organiser_id, attention_id, reason, subject_id, message_id)
@@ -52,20 +53,26 @@ RETURNING attention_id
 """
 
 
-OPEN_FOR_MESSAGES = _new_items("(m.organiser_id, m.message_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))")
+_THESE = "(m.organiser_id, m.message_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"
+OPEN_FOR_VOUCHERS = _new_items(f"m.about_message IS NOT NULL AND {_THESE}")
+OPEN_FOR_OTHERS = _new_items(f"m.about_message IS NULL AND {_THESE}")
 
 
 async def open_for_messages(conn: Connection, *, messages: Sequence[tuple[UUID, UUID]]) -> int:
     """Items for those of the messages (organiser, message) that need a person; how many are new."""
     organisers, ids = zip(*messages, strict=True)
-    return len(await conn.fetch(OPEN_FOR_MESSAGES, list(organisers), list(ids)))
+    opened = await conn.fetch(OPEN_FOR_VOUCHERS, list(organisers), list(ids))
+    return len(opened) + len(await conn.fetch(OPEN_FOR_OTHERS, list(organisers), list(ids)))
 
 
-OPEN_MISSING = _new_items("m.created_at > now() - interval '30 days'")
+_RECENT = "m.created_at > now() - interval '30 days'"
+OPEN_MISSING_FOR_VOUCHERS = _new_items(f"m.about_message IS NOT NULL AND {_RECENT}")
+OPEN_MISSING_FOR_OTHERS = _new_items(f"m.about_message IS NULL AND {_RECENT}")
 
 
 async def open_missing(conn: Connection) -> Sequence[UUID]:
-    return [row["attention_id"] for row in await conn.fetch(OPEN_MISSING)]
+    rows = [*await conn.fetch(OPEN_MISSING_FOR_VOUCHERS), *await conn.fetch(OPEN_MISSING_FOR_OTHERS)]
+    return [row["attention_id"] for row in rows]
 
 
 # The item may be about the message on the other channel, and a late receipt about the first one. By e-mail `sent` is

@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from service.channels.gateway import Absent, Accepted, Action, ReceiptMeaning, ReceiptState, Refused, Unknown
+from service.channels.gateway import (
+    Absent,
+    Accepted,
+    Action,
+    ContactFault,
+    ReceiptMeaning,
+    ReceiptState,
+    Refused,
+    Unknown,
+)
 from service.channels.model import (
     HAS_RECEIPTS,
     LEGAL_MOVES,
@@ -87,6 +96,7 @@ def test_a_class_of_error_that_this_version_does_not_know_is_unclassified() -> N
     tries=st.integers(0, 40),
     has_other=st.booleans(),
     left_s=st.floats(-1e6, 1e6),
+    fault=st.sampled_from([None, *ContactFault]),
     pauses=st.integers(0, 3),
     may_be_route=st.booleans(),
     others_pass=st.booleans(),
@@ -99,12 +109,24 @@ def test_every_failure_is_tried_again_in_time_told_another_way_or_told_to_a_pers
     tries: int,
     has_other: bool,
     left_s: float,
+    fault: Any,
     pauses: int,
     may_be_route: bool,
     others_pass: bool,
     chance: float,
 ) -> None:
-    failure = Failure(state, channel, reason, tries, has_other, left_s, pauses, may_be_route, others_pass)
+    failure = Failure(
+        state=state,
+        channel=channel,
+        reason=reason,
+        tries=tries,
+        has_other_channel=has_other,
+        left_s=left_s,
+        contact_fault=fault,
+        pauses_caused=pauses,
+        may_be_route=may_be_route,
+        others_pass=others_pass,
+    )
     wait_s = None if reason == Reason.SILENT else retry_in_s(channel, Action(reason), tries=tries, chance=chance)
     move = after_failure(failure, retry_in_s=wait_s)
     assert move.state is state or move.state in LEGAL_MOVES[state]

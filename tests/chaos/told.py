@@ -12,8 +12,7 @@ from tests.chaos.ledger import Charge, Family, Json
 LANGUAGE = "fi"
 KINDS = {"voucher", "debit_receipt", "debit_reversed", "reply_balance"}
 UNDER_WAY_S = 4.0  # what a worker had taken up when a STOP came
-NOBODYS_MATTER = ("opted_out", "suppressed_contact", "number_cap")
-"""Reasons for which no person is called when it is a receipt that did not go out."""
+CONTACTS_FAULTS = ("not_routable", "country_not_served", "contact_unreadable", "suppressed_contact")
 
 
 def wrong_messages(family: Family, messages: Sequence[Json]) -> Iterator[str]:
@@ -65,12 +64,18 @@ def wrong_attention(messages: Sequence[Json], items: Sequence[Json]) -> Iterator
     if any(count > 1 for count in listed.values()):
         yield "one thing is twice on the caseworkers' list"
     needed = {(m["reason"], m["message_id"]) for m in escalated if m["kind"] == "voucher"}
-    besides = {(m["reason"], None) for m in escalated if m["kind"] != "voucher" and m["reason"] not in NOBODYS_MATTER}
+    besides = {("contact_lost", None) for m in escalated if m["kind"] != "voucher" and _is_the_contacts_fault(m)}
     if listed.keys() - needed - besides:
         yield "something is on the caseworkers' list that needs nobody"
     has_code = any(_is_there(message) for message in messages if message["kind"] == "voucher")
     if needed - listed.keys() and not has_code:
         yield "a person is needed, and nobody was told"
+
+
+def _is_the_contacts_fault(message: Json) -> bool:
+    """What says that the contact does not work; for other reasons nobody is called when it is a receipt."""
+    reason = str(message["reason"])
+    return reason in CONTACTS_FAULTS or reason.startswith("bad_contact")
 
 
 def _is_there(message: Json) -> bool:
