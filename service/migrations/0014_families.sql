@@ -125,11 +125,8 @@ WHERE m.state = 'escalated'
             OR (m.reason = 'suppressed_contact' AND m.suppressed_for IN ('bad_contact', 'hard_bounce')))));
 CREATE INDEX attention_of_subject ON attention (organiser_id, subject_id);
 
--- The debit functions again, with one step more: what the family is told, in the transaction of what it tells. They
--- take the quiet hours, which are settings, as their last arguments.
-DROP FUNCTION debit_many(uuid[], uuid[], text[], bytea[], bytea[], bytea[], bytea[], uuid[], bigint[], date[], text[], text[]);
-DROP FUNCTION debit(uuid, uuid, text, bytea, bytea, bytea, bytea, uuid, bigint, date, text, text);
-DROP FUNCTION reverse_debit(uuid, uuid, text, bytea, bytea, uuid, uuid, text, text);
+-- The functions that charge and take back. They use the rules and the look-up of 0002, and write what the family is
+-- told in the transaction of what it tells; the quiet hours, which are settings, are their last arguments.
 
 -- The receipt of an entry: now, in the evening, or not at all, as the programme has it. Its id is the entry's, so
 -- there can be only one; what is left is kept as it is now, and the words are made when it is sent.
