@@ -182,6 +182,16 @@ async def test_a_family_whose_voucher_did_not_arrive_is_on_the_list_for_that_alo
     assert await open_reasons(one) == ["bad_contact"]
 
 
+async def test_a_voucher_and_its_receipt_that_fail_in_one_moment_are_one_item(here: Installation) -> None:
+    """In one transaction, so that neither was on the list before the other."""
+    one = await family(here)
+    await one.debit(60, "v1")
+    await escalate(one, kind="debit_receipt")
+    await escalate(one)
+    await tidy(here)
+    assert await open_reasons(one) == ["bad_contact"]
+
+
 async def test_a_family_that_wants_no_texts_needs_nobody_when_a_receipt_cannot_go_out(here: Installation) -> None:
     one = await family(here)
     await one.debit(60, "v1")
