@@ -8,12 +8,13 @@ recipient or the body, and answers are stored and logged (I6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 from uuid import UUID
+
+from service.channels.alike import Sought
 
 ChannelName = Literal["sms", "email"]
 
@@ -128,14 +129,11 @@ class Gateway(Protocol):
         """Hand over one message, within its own time-out. What may have been sent is never repeated."""
         ...
 
-    async def look_up(
-        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
-    ) -> LookUp:
-        """What the gateway knows of a message whose sending ended Unknown.
+    async def look_up(self, recipient: str, sought: Sought) -> LookUp:
+        """What the gateway knows of one attempt: of unknown outcome, or accepted and not heard of again.
 
-        `is_ours` is shown each text that the gateway holds for this recipient from `since` (aware) on, but those whose
-        reference is `taken`: they are other messages', which may say the same. Absent is only answered when it is
-        certain.
+        Several texts to this recipient may say the same: `alike.choose` tells which it is. Absent is only answered when
+        it is certain.
         """
         ...
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from service.channels.alike import Candidate, Sought, choose
 from service.channels.gateway import (
     Absent,
     Accepted,
@@ -19,7 +20,6 @@ from service.channels.gateway import (
     LookUp,
     Outgoing,
     ReceiptMeaning,
-    SmsContent,
     Unknown,
     parse_attempt_address,
 )
@@ -124,17 +124,20 @@ class PostOffice:
         self.texts.append(text)
         return text
 
-    async def look_up(
-        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
-    ) -> LookUp:
+    async def look_up(self, recipient: str, sought: Sought) -> LookUp:
         if self.look_up_answer is not None:
             return self.look_up_answer
-        for text in self.texts:
-            is_candidate = text.outgoing.recipient == recipient and text.taken_at >= since
-            is_candidate &= text.reference not in taken
-            if is_candidate and isinstance(text.outgoing.content, SmsContent) and is_ours(text.body):
-                return Accepted(text.reference, parts=1, status=text.status, error_code=text.error_code)
-        return Absent() if self.channel == "sms" else Unknown("cannot")
+        if self.channel == "email":
+            return Unknown("cannot")
+        held = {text.reference: text for text in self.texts if text.outgoing.recipient == recipient}
+        alike = [
+            Candidate(text.reference, text.taken_at.replace(microsecond=0))
+            for text in reversed(held.values())
+            if text.taken_at >= sought.since and text.reference not in sought.taken and sought.is_ours(text.body)
+        ]
+        chosen = choose(alike, sought)
+        text = held.get(sought.reference or (chosen.reference if chosen else ""))
+        return Accepted(text.reference, 1, text.status, text.error_code) if text else Absent()
 
     def meaning(self, status: str, error_code: str | None) -> ReceiptMeaning | None:
         return receipt_meaning(status, error_code)

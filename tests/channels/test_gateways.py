@@ -19,6 +19,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.channels.alike import Sought, Start
 from service.channels.gateway import (
     Accepted,
     Action,
@@ -212,7 +213,7 @@ async def test_a_refused_connection_is_a_safe_retry(
 
 async def test_a_look_up_at_a_silent_server_is_unknown(bench: Bench) -> None:
     bench.hang()
-    answer = await bench.gateway.look_up(bench.recipient, since=NOW, is_ours=lambda body: True)
+    answer = await bench.gateway.look_up(bench.recipient, Sought(Start(NOW, uuid4()), NOW, lambda body: True))
     assert isinstance(answer, Unknown)
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,6 +13,7 @@ from service.channels.operations import (
     Answered,
     Effect,
     Sending,
+    Silent,
     claim_due,
     claim_probes,
     claim_silent,
@@ -303,6 +306,87 @@ async def test_one_text_found_by_two_look_ups_at_once_is_one_messages(office: Of
     assert sorted(state for state, _ in states) == ["accepted", "unknown"]
     references = [(await office.attempts(message_id))[0]["reference"] for message_id in messages]
     assert sorted(map(str, references)) == sorted(["None", office.sms.texts[0].reference])
+
+
+async def twins(office: Office, *, seconds_apart: int, answers: list[Any]) -> tuple[list[UUID], list[Silent]]:
+    """A voucher's message and its resend, a moment later, both of unknown outcome; ready to be looked up."""
+    office.sms.script = list(answers)
+    messages = []
+    for _ in answers:
+        messages.append(await office.queue())
+        await send_all(office)
+    noon = datetime.now(UTC).replace(microsecond=0)
+    for index, text in enumerate(office.sms.texts):
+        text.taken_at = noon + timedelta(seconds=index * seconds_apart)
+    await office.pass_time(121)
+    silent = {each.message_id: each for each in await claim_silent(office.delivery, limit=10)}
+    return messages, [silent[message_id] for message_id in messages]
+
+
+async def references(office: Office, messages: list[UUID]) -> list[object]:
+    return [(await office.attempts(message_id))[-1]["reference"] for message_id in messages]
+
+
+@pytest.mark.parametrize("looks", [(0, 1), (1, 0)], ids=["first first", "second first"])
+@pytest.mark.parametrize("seconds_apart", [0, 1])
+async def test_two_texts_that_say_the_same_are_each_found_by_their_own_message(
+    office: Office, seconds_apart: int, looks: tuple[int, int]
+) -> None:
+    messages, silent = await twins(office, seconds_apart=seconds_apart, answers=[taken_silently] * 2)
+    for each in looks:
+        await look_up(office.delivery, silent[each])
+    assert await references(office, messages) == [text.reference for text in office.sms.texts]
+    for text in office.sms.texts:  # what the phone network tells of each text is believed
+        assert await office.report(text, "delivered") == Effect.MOVED
+    assert [(await office.state(message_id))[0] for message_id in messages] == ["delivered"] * 2
+
+
+async def test_the_text_of_one_that_died_while_sending_is_not_taken_by_the_next_one(office: Office) -> None:
+    """Nobody knows yet what became of the first: its lease has not run out."""
+    first = await office.queue()
+    [dead] = await claim_due(office.delivery, limit=1)
+    office.sms.take(dead.outgoing)
+    second = await office.queue()
+    office.sms.script = [taken_silently]
+    await send_all(office)
+    await office.pool.execute("UPDATE messages SET due_at = now() WHERE message_id = $1", second)
+    await look(office)
+    await office.pass_time(121)
+    await expire_leases(office.delivery)
+    await office.pass_time(121)
+    await look(office)
+    assert await references(office, [first, second]) == [text.reference for text in office.sms.texts]
+
+
+@pytest.mark.parametrize("looks", [(0, 1), (1, 0)], ids=["first first", "second first"])
+@pytest.mark.parametrize("lost", [0, 1])
+async def test_of_two_that_say_the_same_and_one_text_one_is_sent_again(
+    office: Office, lost: int, looks: tuple[int, int]
+) -> None:
+    answers = [taken_silently, taken_silently]
+    answers[lost] = Unknown("connection_lost")
+    messages, silent = await twins(office, seconds_apart=0, answers=answers)
+    for each in looks:
+        await look_up(office.delivery, silent[each])
+    for _ in range(2):
+        await office.pass_time(121)
+        await look(office)
+    await send_all(office)
+    assert sorted(await references(office, messages)) == sorted(text.reference for text in office.sms.texts)
+    assert len(office.sms.texts) == 2
+
+
+async def test_an_accepted_message_is_not_moved_by_what_became_of_a_text_that_says_the_same(office: Office) -> None:
+    lost = await office.queue()
+    office.sms.script = [taken_silently]
+    await send_all(office)
+    accepted = await office.queue()
+    await send_all(office)
+    await office.pool.execute("UPDATE messages SET state = 'escalated', due_at = NULL WHERE message_id = $1", lost)
+    office.sms.texts[0].status, office.sms.texts[1].status = "undelivered", "delivered"
+    await office.pass_time(121)
+    await look(office)
+    assert (await office.state(accepted))[0] == "delivered"
 
 
 async def test_a_gateway_that_cannot_be_asked_does_not_count_as_not_having_it(office: Office) -> None:

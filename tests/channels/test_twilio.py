@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal
 from urllib.parse import urldefrag
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from multidict import MultiDict
 from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
+from service.channels.alike import Sought, Start
 from service.channels.gateway import (
     Absent,
     Accepted,
@@ -40,6 +42,12 @@ from tests.channels.twilio_server import ACCOUNT, SID, TwilioServer, message, tw
 PHONE = "+358401234567"
 TEXT = "Palveluseteli 4827 0315 9268. Näytä € ŋ"
 SINCE = datetime(2026, 11, 2, 12, 0, 0, 700_000, tzinfo=UTC)
+
+
+def sought(seconds: float = 0, **changes: Any) -> Sought:
+    """The text of an attempt that began so long after SINCE."""
+    start = Start(SINCE + timedelta(seconds=seconds), UUID(int=int(seconds * 1000)))
+    return replace(Sought(start, SINCE, lambda body: body == TEXT), **changes)
 
 
 @dataclass
@@ -303,11 +311,36 @@ async def test_a_look_up_finds_ours_with_its_status(line: Line) -> None:
         message(sid=SID, body=TEXT, date_created=at(0), status="undelivered", error_code=30003, num_segments="2"),
         message(sid="SM" + "2" * 32, body=TEXT, date_created=at(-3)),
     )
-    found = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT)
+    found = await line.gateway().look_up(PHONE, sought())
     assert found == Accepted(SID, parts=2, status="undelivered", error_code="30003")
     assert line.server.queries == [{"To": PHONE, "PageSize": "100"}]
-    other = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT, taken={SID})
+    other = await line.gateway().look_up(PHONE, sought(taken={SID}))
     assert other == Accepted("SM" + "3" * 32, parts=1, status="queued")
+
+
+@pytest.mark.parametrize("seconds", [(0, 0.1), (0, 0.9)], ids=["in one second", "a second apart"])
+async def test_of_two_texts_that_say_the_same_each_attempt_finds_its_own(
+    line: Line, seconds: tuple[int, float]
+) -> None:
+    first, second = (sought(each).start for each in seconds)
+    texts = [message(sid=f"SM{n}" + "0" * 30, body=TEXT, date_created=at(each)) for n, each in enumerate(seconds)]
+    line.server.behaviour = page(*reversed(texts))
+    looks = {second: first, first: second}
+    found = {}
+    for own, rival in looks.items():
+        answer = await line.gateway().look_up(PHONE, sought(start=own, rivals={rival}))
+        assert isinstance(answer, Accepted)
+        found[own] = answer.reference
+    assert [found[first], found[second]] == [text["sid"] for text in texts]
+
+
+async def test_a_text_whose_reference_is_known_is_no_other_and_needs_no_words(line: Line) -> None:
+    other = message(sid="SM" + "1" * 32, body=TEXT, date_created=at(0), status="delivered")
+    line.server.behaviour = page(message(body="", date_created=at(3), status="undelivered"), other)
+    found = await line.gateway().look_up(PHONE, sought(reference=SID))
+    assert found == Accepted(SID, parts=1, status="undelivered")
+    line.server.behaviour = page(other)
+    assert await line.gateway().look_up(PHONE, sought(reference=SID)) == Absent()
 
 
 @pytest.mark.parametrize(
@@ -320,21 +353,21 @@ async def test_a_look_up_finds_ours_with_its_status(line: Line) -> None:
 )
 async def test_what_is_not_ours_is_absent(line: Line, other: dict[str, Any]) -> None:
     line.server.behaviour = page(other)
-    assert await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT) == Absent()
+    assert await line.gateway().look_up(PHONE, sought()) == Absent()
 
 
 async def test_a_redacted_text_may_be_ours(line: Line) -> None:
     line.server.behaviour = page(message(body="", date_created=at(1)))
-    found = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: body == TEXT)
+    found = await line.gateway().look_up(PHONE, sought())
     assert found == Unknown("redacted")
     line.server.behaviour = page()
     gateway = line.gateway(address_retention="obfuscate")
-    assert await gateway.look_up(PHONE, since=SINCE, is_ours=lambda body: True) == Unknown("redacted")
+    assert await gateway.look_up(PHONE, sought(is_ours=lambda body: True)) == Unknown("redacted")
 
 
 async def test_a_full_list_without_ours_is_not_absence(line: Line) -> None:
     line.server.behaviour = page(*(message(body="another", date_created=at(1)) for _ in range(200)))
-    found = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: False)
+    found = await line.gateway().look_up(PHONE, sought(is_ours=lambda body: False))
     assert found == Unknown("too_many_messages")
 
 
@@ -354,7 +387,7 @@ async def test_a_full_list_without_ours_is_not_absence(line: Line) -> None:
 )
 async def test_a_look_up_that_fails_is_never_absence(line: Line, behaviour: Any) -> None:
     line.server.behaviour = behaviour
-    assert await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: True) == Unknown("look_up_failed")
+    assert await line.gateway().look_up(PHONE, sought(is_ours=lambda body: True)) == Unknown("look_up_failed")
 
 
 async def test_a_next_page_elsewhere_is_not_followed_with_our_credentials(line: Line) -> None:
@@ -364,7 +397,7 @@ async def test_a_next_page_elsewhere_is_not_followed_with_our_credentials(line: 
             200,
             {"meta": {"key": "messages", "next_page_url": stranger.url + "/x"}, "messages": [message()]},
         )
-        found = await line.gateway().look_up(PHONE, since=SINCE, is_ours=lambda body: False)
+        found = await line.gateway().look_up(PHONE, sought(is_ours=lambda body: False))
         assert found == Unknown("look_up_failed")
         assert stranger.headers == []
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage, MIMEPart
@@ -28,6 +28,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
+from service.channels.alike import Sought
 from service.channels.gateway import (
     Accepted,
     Action,
@@ -125,9 +126,7 @@ class SmtpGateway:
             return transaction.refusal or _answer_to_break(transaction.stage, error)
         return transaction.refusal or Accepted(str(message["Message-ID"]).strip("<>"))
 
-    async def look_up(
-        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
-    ) -> LookUp:
+    async def look_up(self, recipient: str, sought: Sought) -> LookUp:
         """SMTP has no way to ask."""
         return Unknown("smtp_cannot_look_up")
 

@@ -6,7 +6,7 @@ answer that says so, or a connection that was never made, is a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urldefrag
@@ -17,6 +17,7 @@ from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioS
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
+from service.channels.alike import Candidate, Sought, choose
 from service.channels.gateway import (
     Absent,
     Accepted,
@@ -168,10 +169,8 @@ class TwilioGateway:
             return Unknown("no_reference")
         return Accepted(message.sid, parts=_parts(message.num_segments), status=_word(message.status), error_code=None)
 
-    async def look_up(
-        self, recipient: str, *, since: datetime, is_ours: Callable[[str], bool], taken: Collection[str] = ()
-    ) -> LookUp:
-        """Find the first text to `recipient` from `since` on that `is_ours` knows and that is not `taken`.
+    async def look_up(self, recipient: str, sought: Sought) -> LookUp:
+        """Find the attempt's text by its SID, where we have it, or else by its words and its time.
 
         No filter by DateSent: it has a day's granularity, and is null while the text is queued.
         """
@@ -179,21 +178,19 @@ class TwilioGateway:
             messages = await self._messages.list_async(to=recipient, limit=LOOK_UP_LIMIT, page_size=_PAGE_SIZE)
         except (TwilioException, aiohttp.ClientError, OSError, AnswerGarbledError, *_PARSER_STUMBLES):
             return Unknown("look_up_failed")
-        since = since.replace(microsecond=0)  # Twilio's dates have whole seconds
-        candidates = [
-            message for message in messages if _is_outbound_since(message, since) and message.sid not in taken
-        ]
-        found = [message for message in candidates if message.body and is_ours(message.body)]
-        if found:
-            first = min(found, key=lambda message: message.date_created or since)
-            return Accepted(
-                first.sid,
-                parts=_parts(first.num_segments),
-                status=_word(first.status),
-                error_code=None if first.error_code is None else str(first.error_code),
-            )
-        if self._is_redacted or any(not message.body for message in candidates):
-            return Unknown("redacted")
+        since = sought.since.replace(microsecond=0)  # Twilio's dates have whole seconds
+        outbound = {message.sid: message for message in messages if _is_outbound_since(message, since)}
+        if sought.reference is not None:
+            found = outbound.get(sought.reference)
+        else:
+            free = [message for sid, message in outbound.items() if sid not in sought.taken]
+            alike = [message for message in free if message.body and sought.is_ours(message.body)]
+            chosen = choose([Candidate(message.sid, message.date_created or since) for message in alike], sought)
+            found = outbound[chosen.reference] if chosen else None
+            if found is None and (self._is_redacted or not all(message.body for message in free)):
+                return Unknown("redacted")
+        if found is not None:
+            return _found(found)
         if len(messages) >= LOOK_UP_LIMIT:
             return Unknown("too_many_messages")
         return Absent()
@@ -276,6 +273,15 @@ def _answer_to_break(error: Exception) -> Answer:
 def _action(code: object) -> Action:
     number = _number(code)
     return Action.UNCLASSIFIED if number is None else ERROR_ACTIONS.get(number, Action.UNCLASSIFIED)
+
+
+def _found(message: Any) -> Accepted:
+    return Accepted(
+        message.sid,
+        parts=_parts(message.num_segments),
+        status=_word(message.status),
+        error_code=None if message.error_code is None else str(message.error_code),
+    )
 
 
 def _number(code: object) -> int | None:

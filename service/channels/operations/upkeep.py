@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from service import metrics
 from service.attention import operations as attention
+from service.channels.alike import Sought, Start
 from service.channels.gateway import (
     Absent,
     Accepted,
@@ -86,6 +87,9 @@ class Silent:
     gateway: str
     silence: Silence
     since: datetime
+    start: Start
+    rivals: frozenset[Start]  # attempts of other messages that say the same, to the same contact, and are not found yet
+    reference: str | None
     taken: frozenset[str]  # what the gateway calls the texts of other messages about the same
     is_recognisable: bool  # every digest was made with a key that we still have
     digests: tuple[bytes, ...] = field(repr=False)
@@ -112,6 +116,9 @@ async def claim_silent(delivery: Delivery, *, limit: int) -> list[Silent]:
                 left_s=row["left_s"],
             ),
             since=row["since"],
+            start=Start(row["started_at"], row["attempt_id"]),
+            rivals=frozenset(map(Start, row["rivals_started"] or (), row["rivals"] or ())),
+            reference=row["reference"],
             taken=frozenset(row["taken"] or ()),
             is_recognisable=all(key is not None and delivery.keys.index.knows(key) for key in row["keys"]),
             digests=tuple(digest for digest in row["digests"] if digest is not None),
@@ -160,7 +167,17 @@ async def _ask(delivery: Delivery, silent: Silent) -> LookUp:
     def is_ours(text: str) -> bool:
         return any(index.matches(digest, "body", text) for digest in silent.digests)
 
-    found = await gateway.look_up(recipient, since=silent.since, is_ours=is_ours, taken=silent.taken)
+    found = await gateway.look_up(
+        recipient,
+        Sought(
+            start=silent.start,
+            since=silent.since,
+            is_ours=is_ours,
+            reference=silent.reference,
+            taken=silent.taken,
+            rivals=silent.rivals,
+        ),
+    )
     if isinstance(found, Absent) and not silent.is_recognisable:
         # The text may be there, under a digest whose key was taken out of the ring since.
         return Unknown("key_gone")

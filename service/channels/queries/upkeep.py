@@ -39,6 +39,9 @@ async def expire_leases(conn: Connection, *, unknown_wait_s: float, limit: int) 
 
 # The text found belongs to the newest attempt or to an older one of unknown outcome; refused ones were never sent. The
 # margin allows for a gateway whose clock is behind ours; retries after a failed delivery are further apart than that.
+# Rivals are the newest attempts of other messages with the same words to the same contact, when nobody knows yet what
+# the gateway calls their texts: this message must not take one of them for its own. Those that were given up for absent
+# are none.
 CLAIM_SILENT = """
 WITH due AS (
     SELECT organiser_id, message_id FROM messages
@@ -49,11 +52,13 @@ WITH due AS (
 ), claimed AS (
     UPDATE messages m SET due_at = now() + make_interval(secs => $2)
       FROM due WHERE m.organiser_id = due.organiser_id AND m.message_id = due.message_id
-    RETURNING m.organiser_id, m.message_id, m.channel, m.state, m.recipient_sealed, m.fence, m.lookups, m.unknowns,
-              m.subject_id, coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
+    RETURNING m.organiser_id, m.message_id, m.channel, m.state, m.recipient_sealed, m.recipient_index, m.fence,
+              m.lookups, m.unknowns, m.subject_id,
+              coalesce(extract(epoch FROM now() - m.accepted_at), 0)::float8 AS accepted_s,
               extract(epoch FROM m.deadline_at - now())::float8 AS left_s
 )
-SELECT c.*, t.attempt_id, t.gateway, older.digests, older.keys, older.since,
+SELECT c.*, t.attempt_id, t.gateway, t.started_at, t.reference, older.digests, older.keys, older.since,
+       alike.rivals, alike.rivals_started,
        (SELECT array_agg(a.reference)
           FROM messages o JOIN attempts a ON a.organiser_id = o.organiser_id AND a.message_id = o.message_id
          WHERE o.organiser_id = c.organiser_id AND o.subject_id = c.subject_id AND o.message_id <> c.message_id
@@ -64,7 +69,14 @@ SELECT c.*, t.attempt_id, t.gateway, older.digests, older.keys, older.since,
                        min(a.started_at) - interval '30 seconds' AS since
                   FROM attempts a
                  WHERE a.organiser_id = c.organiser_id AND a.message_id = c.message_id
-                   AND (a.fence = c.fence OR a.outcome = 'unknown')) AS older
+                   AND (a.fence = c.fence OR a.outcome = 'unknown')) AS older,
+       LATERAL (SELECT array_agg(a.attempt_id) AS rivals, array_agg(a.started_at) AS rivals_started
+                  FROM messages o JOIN attempts a ON a.organiser_id = o.organiser_id AND a.message_id = o.message_id
+                   AND a.fence = o.fence
+                 WHERE o.organiser_id = c.organiser_id AND o.subject_id = c.subject_id AND o.message_id <> c.message_id
+                   AND o.state IN ('sending', 'unknown') AND o.recipient_index = c.recipient_index
+                   AND a.reference IS NULL AND a.body_digest = ANY(older.digests) AND a.started_at >= older.since
+               ) AS alike
 """
 
 
