@@ -253,9 +253,9 @@ INSERT INTO decisions (organiser_id, decision_id, decision_ref, programme, statu
 SELECT pg_temp.id(0), pg_temp.id(n), n, 'help', 'confirmed', n, 600,
        helsinki_today() - n % 30, helsinki_today() + 40 - n % 30, '', 'test'
   FROM generate_series(1, 3000) AS n;
-INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, step, code_id, granted, available,
+INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, code_id, granted, available,
                       valid_from, valid_to, created_at)
-SELECT organiser_id, decision_id, decision_id, programme, 'minutes', 1, decision_id, granted, granted,
+SELECT organiser_id, decision_id, decision_id, programme, 'minutes', decision_id, granted, granted,
        valid_from, valid_to, valid_from
   FROM decisions;
 INSERT INTO beneficiaries (organiser_id, voucher_id, language, phone_sealed, phone_index)
