@@ -124,7 +124,9 @@ class Programme:
     names: Mapping[str, str]
     unit: Unit
     step: int
+    """This and the next as today's rules have them."""
     unit_value_cents: int | None
+    """What an hour, a visit or a session is worth on a weekday."""
     neutral_texts: bool = False
     """Texts leave out the name of the service, for homes where that matters."""
     receipts: Receipts = Receipts.EACH

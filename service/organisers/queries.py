@@ -77,13 +77,21 @@ async def select_organisers(conn: Connection) -> Sequence[tuple[Organiser, str |
     return [(_organiser(row), row["region"]) for row in await conn.fetch(SELECT_ORGANISERS)]
 
 
+# With the first version of its rules, which is as old as any visit can be.
 INSERT_PROGRAMME = """
-INSERT INTO programmes (organiser_id, programme, names, unit, step, unit_value_cents, neutral_texts, receipts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (organiser_id, programme) DO NOTHING
+WITH added AS (
+    INSERT INTO programmes (organiser_id, programme, names, unit, neutral_texts, receipts)
+    VALUES ($1, $2, $3, $4, $7, $8) ON CONFLICT (organiser_id, programme) DO NOTHING
+    RETURNING organiser_id, programme
+)
+INSERT INTO programme_rules (organiser_id, programme, starts_on, step, weekday_cents, evening_cents, saturday_cents,
+    sunday_cents, created_by)
+SELECT organiser_id, programme, '2000-01-01', $5, $6, $6, $6, $6, 'programme' FROM added
 """
 
 
 async def insert_programme(conn: Connection, *, programme: Programme) -> None:
+    """Keep what is there already."""
     await conn.execute(
         INSERT_PROGRAMME,
         programme.organiser_id,
@@ -114,9 +122,13 @@ async def update_programme(conn: Connection, *, programme: Programme) -> None:
     )
 
 
-_PROGRAMME = "organiser_id, programme, names, unit, step, unit_value_cents, neutral_texts, receipts"
+_PROGRAMME = """
+SELECT p.organiser_id, p.programme, p.names, p.unit, r.step, r.weekday_cents, p.neutral_texts, p.receipts
+  FROM programmes p, LATERAL rules_on(p.organiser_id, p.programme, helsinki_today()) r
+ WHERE p.organiser_id = $1
+"""
 
-SELECT_PROGRAMME = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 AND programme = $2"
+SELECT_PROGRAMME = _PROGRAMME + " AND p.programme = $2"
 
 
 async def select_programme(conn: Connection, *, organiser_id: UUID, programme: str) -> Programme | None:
@@ -124,7 +136,7 @@ async def select_programme(conn: Connection, *, organiser_id: UUID, programme: s
     return None if row is None else _programme(row)
 
 
-LOCK_PROGRAMME = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 AND programme = $2 FOR UPDATE"
+LOCK_PROGRAMME = SELECT_PROGRAMME + " FOR UPDATE OF p"
 
 
 async def lock_programme(conn: Connection, *, organiser_id: UUID, programme: str) -> Programme | None:
@@ -132,7 +144,7 @@ async def lock_programme(conn: Connection, *, organiser_id: UUID, programme: str
     return None if row is None else _programme(row)
 
 
-SELECT_PROGRAMMES = f"SELECT {_PROGRAMME} FROM programmes WHERE organiser_id = $1 ORDER BY programme"
+SELECT_PROGRAMMES = _PROGRAMME + " ORDER BY p.programme"
 
 
 async def select_programmes(conn: Connection, *, organiser_id: UUID) -> Sequence[Programme]:
@@ -167,7 +179,7 @@ def _programme(row: Record) -> Programme:
         names=row["names"],
         unit=Unit(row["unit"]),
         step=row["step"],
-        unit_value_cents=row["unit_value_cents"],
+        unit_value_cents=row["weekday_cents"],
         neutral_texts=row["neutral_texts"],
         receipts=Receipts(row["receipts"]),
     )

@@ -199,7 +199,6 @@ class Voucher:
     status: DecisionStatus
     programme: str
     unit: Unit
-    step: int
     code_id: UUID
     state: VoucherState
     granted: int

@@ -58,7 +58,7 @@ _DECISIONS = (
 )  # fmt: skip
 _LOOKUPS = ("code_index", "index_key", "organiser_id", "voucher_id", "code_id")
 _VOUCHERS = (
-    "organiser_id", "voucher_id", "decision_id", "programme", "unit", "step", "code_id", "granted", "available",
+    "organiser_id", "voucher_id", "decision_id", "programme", "unit", "code_id", "granted", "available",
     "weekly_visits", "weekly_minutes", "valid_from", "valid_to",
 )  # fmt: skip
 _BENEFICIARIES = (
@@ -99,7 +99,7 @@ async def copy_vouchers(
         records=[
             (
                 organiser_id, row.voucher_id, row.decision_id, d.programme.programme, d.programme.unit,
-                d.programme.step, row.code.code_id, d.granted, d.granted, d.weekly_visits, d.weekly_minutes,
+                row.code.code_id, d.granted, d.granted, d.weekly_visits, d.weekly_minutes,
                 d.valid_from, d.valid_to,
             )
             for row in rows

@@ -51,20 +51,20 @@ WITH decision AS (
     ON CONFLICT (organiser_id, decision_ref) DO NOTHING
     RETURNING decision_id
 ), voucher AS (
-    INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, step, code_id, granted, available,
+    INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, code_id, granted, available,
         weekly_visits, weekly_minutes, valid_from, valid_to)
-    SELECT $1, $14, decision_id, $4, $15, $16, $17, $7, $7, $8, $9, $10, $11 FROM decision
+    SELECT $1, $14, decision_id, $4, $15, $16, $7, $7, $8, $9, $10, $11 FROM decision
 ), beneficiary AS (
     INSERT INTO beneficiaries (organiser_id, voucher_id, initials, municipality, language, phone_sealed, phone_index,
         email_sealed, email_index, preferred)
-    SELECT $1, $14, $18, $19, $20, $21, $22, $23, $24, $31 FROM decision
+    SELECT $1, $14, $17, $18, $19, $20, $21, $22, $23, $30 FROM decision
 ), stored_code AS (
     INSERT INTO codes (organiser_id, code_id, voucher_id, sealed, sealed_key, last_four)
-    SELECT $1, $17, $14, $25, $26, $27 FROM decision
+    SELECT $1, $16, $14, $24, $25, $26 FROM decision
 ), looked_up AS (
     INSERT INTO voucher_codes (code_index, index_key, organiser_id, voucher_id, code_id)
-    SELECT $28, $29, $1, $14, $17 FROM decision
-    WHERE NOT EXISTS (SELECT FROM voucher_codes WHERE code_index = $30)
+    SELECT $27, $28, $1, $14, $16 FROM decision
+    WHERE NOT EXISTS (SELECT FROM voucher_codes WHERE code_index = $29)
     ON CONFLICT (code_index) DO NOTHING
     RETURNING code_id
 )
@@ -101,7 +101,6 @@ async def insert_voucher(
         created_by,
         voucher_id,
         decision.programme.unit.value,
-        decision.programme.step,
         code.code_id,
         decision.initials,
         decision.municipality,

@@ -16,7 +16,7 @@ from service.vouchers.queries.issuing import SealedContact
 
 _VOUCHER = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
-       v.step, v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
+       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
        v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at
   FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
 """
@@ -98,7 +98,7 @@ async def select_vouchers_of_phone(
 # Of all organisers: the one who asks is the family. Through each organiser's index in turn; there are some hundreds.
 SELECT_FAMILY_VOUCHERS = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
-       v.step, v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
+       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
        v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at,
        c.last_four, b.language
   FROM organisers o
