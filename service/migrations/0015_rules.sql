@@ -64,6 +64,7 @@ CREATE TABLE price_lists (
 -- What an entry was worked out from. visits and minutes are what it adds to its week's use: a reversal takes minutes
 -- back with its amount, and the visit with the last of it. pays: the organiser; own: the family.
 ALTER TABLE entries
+    ADD COLUMN programme       text,        -- the voucher's, which never changes: a provider asks for its debits by it
     ADD COLUMN starts_at       timestamptz,
     ADD COLUMN ends_at         timestamptz,
     ADD COLUMN visit_type      text NOT NULL DEFAULT 'visit',
@@ -86,9 +87,11 @@ ALTER TABLE entries
     ADD CONSTRAINT entries_visit_type_known CHECK (visit_type IN ('visit', 'no_show')),
     ADD CONSTRAINT entries_times_in_order CHECK (ends_at > starts_at);
 UPDATE entries e SET
+    programme = v.programme,
     visits = CASE WHEN v.unit IN ('visits', 'sessions') THEN e.amount ELSE sign(e.amount) END,
     minutes = CASE WHEN v.unit = 'minutes' THEN e.amount ELSE 0 END
 FROM vouchers v WHERE v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id;
+ALTER TABLE entries ALTER COLUMN programme SET NOT NULL;
 CREATE INDEX entries_reversing ON entries (organiser_id, reverses) WHERE reverses IS NOT NULL;
 DROP INDEX entries_of_voucher;
 CREATE INDEX entries_of_voucher ON entries (organiser_id, voucher_id, service_date);  -- a week's use, too

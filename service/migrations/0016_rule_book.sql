@@ -304,10 +304,10 @@ BEGIN
     UPDATE vouchers u SET available = u.available + COALESCE(h.amount, 0) - c.amount, held = u.held - COALESCE(h.amount, 0),
                           debited = u.debited + c.amount
     WHERE u.organiser_id = v.organiser_id AND u.voucher_id = v.voucher_id RETURNING u.available INTO v_available;
-    INSERT INTO entries (organiser_id, entry_id, voucher_id, code_id, provider_id, credential_id, kind, amount, service_date,
+    INSERT INTO entries (organiser_id, entry_id, voucher_id, programme, code_id, provider_id, credential_id, kind, amount, service_date,
                          reference, starts_at, ends_at, visit_type, task_type, worker, visits, minutes, hold_id, rules_from,
                          price_list_id, segment_bands, segment_amounts, pays_cents, own_cents)
-    VALUES (v.organiser_id, o.new_id, v.voucher_id, COALESCE(h.code_id, v.code_id), o.provider_id, o.credential_id, 'debit', c.amount,
+    VALUES (v.organiser_id, o.new_id, v.voucher_id, v.programme, COALESCE(h.code_id, v.code_id), o.provider_id, o.credential_id, 'debit', c.amount,
             p_service_date, o.reference, o.starts_at, o.ends_at, COALESCE(o.visit_type, 'visit'), o.task_type, o.worker,
             c.visits, c.minutes, h.hold_id, (c.rules).starts_on, (c.prices).price_list_id, c.segment_bands, c.segment_amounts,
             c.pays_cents, c.own_cents);
@@ -636,10 +636,10 @@ BEGIN
                 cancelled = v.cancelled + CASE WHEN v.state = 'closed' AND v.cancelled_from IS NOT NULL THEN v_amount ELSE 0 END
             WHERE v.organiser_id = d.organiser_id AND v.voucher_id = d.voucher_id
             RETURNING v.* INTO v_voucher;
-            INSERT INTO entries (organiser_id, entry_id, voucher_id, code_id, provider_id, credential_id, kind, amount, service_date,
+            INSERT INTO entries (organiser_id, entry_id, voucher_id, programme, code_id, provider_id, credential_id, kind, amount, service_date,
                                  reason, reverses, starts_at, ends_at, visit_type, task_type, worker, hold_id, rules_from, price_list_id,
                                  visits, minutes, pays_cents, own_cents)
-            VALUES (d.organiser_id, p_entry, d.voucher_id, d.code_id, p_provider, p_credential, 'reversal', -v_amount, d.service_date,
+            VALUES (d.organiser_id, p_entry, d.voucher_id, d.programme, d.code_id, p_provider, p_credential, 'reversal', -v_amount, d.service_date,
                     p_reason, d.entry_id, d.starts_at, d.ends_at, d.visit_type, d.task_type, d.worker, d.hold_id, d.rules_from, d.price_list_id,
                     CASE WHEN v_counts_visits THEN -v_amount WHEN v_amount = v_left THEN -1 ELSE 0 END,
                     CASE WHEN v_voucher.unit = 'minutes' THEN -v_amount WHEN v_amount = v_left THEN -(d.minutes - v_done.minutes) ELSE 0 END,
