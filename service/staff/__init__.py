@@ -1,0 +1,1 @@
+"""Providers' workers: registered phones with PINs, and visits charged by text message at the family's door."""
