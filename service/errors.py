@@ -27,7 +27,7 @@ class Kind(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-Detail = str | int | bool | None | list[dict[str, str]]
+Detail = str | int | bool | None | list[str] | list[dict[str, str]]
 
 
 class SeteliError(Exception):

@@ -31,6 +31,9 @@ _STATES = {
         "suspended": "pysäytetty",
         "exhausted": "käytetty loppuun",
         "issued": "voimassa",
+        "captured": "veloitettu",
+        "voided": "peruttu",
+        "lapsed": "rauennut",
     },
     "sv": {
         "cancelled": "annullerad",
@@ -39,8 +42,12 @@ _STATES = {
         "suspended": "stoppad",
         "exhausted": "förbrukad",
         "issued": "i kraft",
+        "captured": "debiterad",
+        "voided": "borttagen",
+        "lapsed": "förfallen",
     },
 }
+_NEVER = {"fi": "ei enää setelin voimassaoloaikana", "sv": "ingen under sedelns giltighetstid"}
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -68,6 +75,10 @@ class _Lenient(Formatter):
             return format_time(datetime.fromisoformat(value), self._language)
         if key == "state" and isinstance(value, str):
             return _STATES.get(self._language, {}).get(value, value)
+        if key == "next_allowed_date" and value is None and str(key) in kwargs:
+            return _NEVER.get(self._language, "none within the voucher's validity")
+        if isinstance(value, list | tuple):
+            return ", ".join(str(one) for one in value)
         return "…" if value is None else value
 
 
@@ -101,14 +112,18 @@ def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
     )
 
 
+_IN_ITS_UNIT = ("available", "requested", "step", "left", "held")
+_IN_UNITS = {"used_minutes": Unit.MINUTES, "weekly_minutes": Unit.MINUTES, "family_pays_cents": Unit.CENTS}
+
+
 def _amounts_in_words(details: Mapping[str, Detail], language: str) -> Mapping[str, str]:
-    """`available` 630 with `unit` minutes is `available_text` 10 t 30 min."""
+    """`available` 630 with `unit` minutes is `available_text` 10 t 30 min; `family_pays_cents` is `family_pays_text`."""
     unit = details.get("unit")
-    amounts = ((name, details.get(name)) for name in ("available", "requested", "step"))
+    units = dict.fromkeys(_IN_ITS_UNIT, Unit(unit)) if isinstance(unit, str) else {}
     return {
-        f"{name}_text": format_amount(amount, Unit(unit), language)
-        for name, amount in amounts
-        if isinstance(unit, str) and isinstance(amount, int)
+        f"{name.removesuffix('_cents')}_text": format_amount(amount, of_unit, language)
+        for name, of_unit in (units | _IN_UNITS).items()
+        if isinstance(amount := details.get(name), int)
     }
 
 

@@ -74,7 +74,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
         keys = Keys.from_keyrings(encryption=settings.encryption_keys, index=settings.index_keys)
         wakeups = Wakeups(settings.redis_url.get_secret_value())
         stack.push_async_callback(wakeups.close)
-        debits, receipts = debit_group(pool), receipt_group(pool)
+        debits, receipts = debit_group(pool, settings.quiet_hours), receipt_group(pool)
         stack.push_async_callback(debits.drain)
         stack.push_async_callback(receipts.drain)
         yield Resources(

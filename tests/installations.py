@@ -93,7 +93,7 @@ def decision(**changes: Any) -> dict[str, Any]:
         "client_ref": f"perhe-{uuid4().hex[:6]}",
         "beneficiary": {"phone": "040 123 4567", "language": "fi", "initials": "M.V."},
         "granted": 720,
-        "weekly": {"visits": 2},
+        "weekly": {"visits": 21},  # tests charge more on one day than a family is granted in a week
         "valid_from": str(today),
         "valid_to": str(today + timedelta(days=90)),
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from service.db import Connection
-from service.debits import queries
+from service.debits.queries import receipts as queries
 from service.money import Unit
 from service.vouchers.operations.replies import ToldDebit
 

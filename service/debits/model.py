@@ -1,29 +1,36 @@
-"""Why a code or a debit is refused, in order of precedence. Pure.
+"""Why a code or a charge is refused, in order of precedence, and what is asked of the rule book. Pure.
 
 SeteliError
 ├── CodeUnknown            not this provider's business, whatever the reason: one answer, counted as a miss
 ├── CredentialBlocked      too many misses
 ├── NotApprovedOnDate      approved today, but not on the day of the visit
 ├── CodeSuperseded         the family has a newer code
-├── DebitNotFound          no such debit of this provider's
-├── AlreadyReversed
-└── DebitRefused           a rule of the voucher says no
+├── DebitNotFound, HoldNotFound      none of this provider's
+├── AlreadyReversed, DebitSettled, ReversalAboveDebit
+├── HoldEnded, HoldTooLate, CaptureOnAnotherDay
+├── VisitDayDiffers        what else is wrong with times is in tariffs.py
+├── RulesChanging          the rules changed three times while one visit was worked out
+└── DebitRefused           a rule of the voucher or its programme says no
     ├── VoucherClosed … InsufficientValue, in the order below
 
-The rules themselves run in the database, in `debit_refusal` (migrations/0002), on the row that is being charged;
-`refusal` here says the same in Python. A test holds the two together.
+The rules themselves run in the database, in `check_charge` (migrations/0016), on the row that is being charged.
+tests/debits/rule_model.py says the same in Python, and random histories hold the two together.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from operator import attrgetter
+from typing import Literal
 from uuid import UUID
 
-from service.errors import Conflict, IdempotencyKeyReused, NotFound, Refused, SeteliError
-from service.quiet_hours import USUAL, QuietHours
+from service.errors import Conflict, IdempotencyKeyReused, Invalid, NotFound, Refused, SeteliError
 
-LATE_ENTRY_DAYS = 30
+VisitType = Literal["visit", "no_show"]
+RULES_CHANGED = "rules_changed"
+"""The outcome of an order whose times were worked out under rules that are no longer in force: work them out again."""
 
 
 class CodeUnknown(NotFound):
@@ -60,6 +67,54 @@ class AlreadyReversed(Conflict):
     """The debit was reversed before, by another request."""
 
     code = "already_reversed"
+
+
+class DebitSettled(Refused):
+    """The debit is settled: what was paid for it is credited, not reversed."""
+
+    code = "debit_settled"
+
+
+class ReversalAboveDebit(Refused):
+    """More was to be taken back (`requested`) than is left of the debit (`left`)."""
+
+    code = "reversal_above_debit"
+
+
+class HoldNotFound(NotFound):
+    """This provider has made no hold with this id."""
+
+    code = "hold_not_found"
+
+
+class HoldEnded(Conflict):
+    """The hold was captured, voided or has lapsed before (`state`)."""
+
+    code = "hold_ended"
+
+
+class HoldTooLate(Refused):
+    """A hold for that day would have lapsed already: charge the visit instead."""
+
+    code = "hold_too_late"
+
+
+class CaptureOnAnotherDay(Refused):
+    """A hold is for a visit on its own day (`service_date`)."""
+
+    code = "capture_on_another_day"
+
+
+class VisitDayDiffers(Invalid):
+    """The service date is not the day in Finland on which the visit began (`day`)."""
+
+    code = "visit_day_differs"
+
+
+class RulesChanging(Conflict):
+    """The programme's rules were changed while the visit was worked out; nothing was charged."""
+
+    code = "rules_changing"
 
 
 class DebitRefused(Refused):
@@ -103,15 +158,75 @@ class VoucherExpired(DebitRefused):
 
 
 class LateEntryClosed(DebitRefused):
-    """Visits may be entered until 30 days after the voucher's end."""
+    """Visits may be entered for some days after the voucher's end, until `late_entry_until`."""
 
     code = "late_entry_closed"
+
+
+class NoShowNotAllowed(DebitRefused):
+    """The programme pays for visits that were made, not for a family that was not at home."""
+
+    code = "no_show_not_allowed"
+
+
+class TaskTypeUnknown(DebitRefused):
+    """The programme's visits are for other things (`task_types`)."""
+
+    code = "task_type_unknown"
+
+
+class TimesRequired(DebitRefused):
+    """The evening is worth something else than the day: when the visit began and ended must be told."""
+
+    code = "times_required"
+
+
+class AmountRequired(DebitRefused):
+    """Neither an amount was given nor times that it could be worked out from."""
+
+    code = "amount_required"
+
+
+class AmountDiffersFromTimes(DebitRefused):
+    """An amount and times were given, and they do not say the same."""
+
+    code = "amount_differs_from_times"
 
 
 class AmountNotInSteps(DebitRefused):
     """The amount is no multiple of the programme's step (`step`)."""
 
     code = "amount_not_in_steps"
+
+
+class CaptureAboveHold(DebitRefused):
+    """A hold pays for as much as it held (`held`), or less."""
+
+    code = "capture_above_hold"
+
+
+class OwnContributionNotAllowed(DebitRefused):
+    """The service is free for families by law, and here one would have to pay (`family_pays_cents`)."""
+
+    code = "own_contribution_not_allowed"
+
+
+class PossibleDuplicate(DebitRefused):
+    """A visit that began at the same moment is charged or held already; `allow_duplicate` says that this is another."""
+
+    code = "possible_duplicate"
+
+
+class WeeklyVisitsUsed(DebitRefused):
+    """`used_visits` of the week's `weekly_visits` are used or held; there is room from `next_allowed_date` on."""
+
+    code = "weekly_visits_used"
+
+
+class WeeklyMinutesUsed(DebitRefused):
+    """`used_minutes` of the week's `weekly_minutes` are used or held; there is room from `next_allowed_date` on."""
+
+    code = "weekly_minutes_used"
 
 
 class InsufficientValue(DebitRefused):
@@ -128,63 +243,61 @@ DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
     VoucherNotYetValid,
     VoucherExpired,
     LateEntryClosed,
+    NoShowNotAllowed,
+    TaskTypeUnknown,
+    TimesRequired,
+    AmountRequired,
+    AmountDiffersFromTimes,
     AmountNotInSteps,
+    CaptureAboveHold,
+    OwnContributionNotAllowed,
+    PossibleDuplicate,
+    WeeklyVisitsUsed,
+    WeeklyMinutesUsed,
     InsufficientValue,
 )
 CODE_REFUSALS: tuple[type[SeteliError], ...] = (CredentialBlocked, CodeUnknown, NotApprovedOnDate, CodeSuperseded)
 
 
 @dataclass(frozen=True, slots=True)
-class DebitOrder:
-    """One debit as the database's function takes it. The code is here only as its keyed index."""
+class ChargeOrder:
+    """One request to charge, to hold or to validate, as the database's type `charge_order` has it.
+
+    The code is here only as its keyed index. `segment_bands` and `segment_amounts` are worked out from the times, under
+    the rules that began on `rules_from`; without times all three are None, and the database takes the day's band.
+    """
 
     provider_id: UUID
     credential_id: UUID
     key: str
     fingerprint: bytes
     previous_fingerprint: bytes | None
+    language: str
     code_index: bytes
     previous_code_index: bytes | None
-    entry_id: UUID
-    amount: int
-    service_date: date | None
-    reference: str | None
-    language: str
-    quiet: QuietHours = USUAL  # hold the family's receipt, not the debit
+    new_id: UUID
+    """Of the entry or the hold that it becomes."""
+    amount: int | None = None
+    """None: as long as the times say, or one visit."""
+    service_date: date | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    segment_bands: Sequence[str] | None = None
+    segment_amounts: Sequence[int] | None = None
+    rules_from: date | None = None
+    visit_type: VisitType = "visit"
+    task_type: str | None = None
+    worker: str | None = None
+    reference: str | None = None
+    partial: bool = False
+    duplicate_ok: bool = False
+
+    def as_row(self) -> tuple[object, ...]:
+        """The fields in the order of the database's type."""
+        return _ROW(self)
 
 
-@dataclass(frozen=True)
-class Chargeable:
-    """What the rules look at in a voucher."""
-
-    state: str
-    available: int
-    step: int
-    valid_from: date
-    valid_to: date
-    cancelled_from: date | None = None
-
-    @property
-    def ends_on(self) -> date:
-        return min(self.valid_to, self.cancelled_from or self.valid_to)
-
-
-def refusal(voucher: Chargeable, *, amount: int, service_date: date, today: date) -> type[DebitRefused] | None:
-    """The first rule that forbids this debit; None when all allow it. `today` is the date in Helsinki."""
-    cancelled_from = voucher.cancelled_from if voucher.state == "cancelled" else None
-    broken: dict[type[DebitRefused], bool] = {
-        VoucherClosed: voucher.state == "closed",
-        VoucherSuspended: voucher.state == "suspended",
-        VoucherCancelled: cancelled_from is not None and service_date >= cancelled_from,
-        ServiceDateInFuture: service_date > today,
-        VoucherNotYetValid: service_date < voucher.valid_from,
-        VoucherExpired: service_date > voucher.valid_to,
-        LateEntryClosed: today > voucher.ends_on + timedelta(days=LATE_ENTRY_DAYS),
-        AmountNotInSteps: amount % voucher.step != 0,
-        InsufficientValue: amount > voucher.available,
-    }
-    return next((reason for reason in DEBIT_REFUSALS if broken[reason]), None)
-
+_ROW = attrgetter(*(field.name for field in fields(ChargeOrder)))
 
 OUTCOMES: tuple[type[SeteliError], ...] = (
     IdempotencyKeyReused,
@@ -192,6 +305,12 @@ OUTCOMES: tuple[type[SeteliError], ...] = (
     *DEBIT_REFUSALS,
     DebitNotFound,
     AlreadyReversed,
+    DebitSettled,
+    ReversalAboveDebit,
+    HoldNotFound,
+    HoldEnded,
+    HoldTooLate,
+    CaptureOnAnotherDay,
 )
 _BY_CODE = {error.code: error for error in OUTCOMES}
 

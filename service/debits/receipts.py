@@ -15,7 +15,7 @@ from asyncpg import Record
 from service.channels.kinds import NEUTRAL
 from service.channels.phrases import format_day
 from service.db import Connection, Pool, transaction
-from service.debits import queries
+from service.debits.queries import receipts as queries
 from service.money import Unit, format_amount
 from service.quiet_hours import QuietHours
 

@@ -157,40 +157,44 @@ DECLARE
     v_counts_visits CONSTANT boolean := v.unit IN ('visits', 'sessions');
     v_per CONSTANT bigint := CASE WHEN v.unit IN ('visits', 'sessions') THEN 1 ELSE 60 END;
     v_room CONSTANT bigint := v.available + COALESCE(h.amount, 0);
+    v_rules programme_rules;
+    v_prices price_lists;
     v_band text;
     v_left bigint;
     v_value bigint;
     v_price bigint;
     v_paid bigint := 0;  -- sums in cents × v_per: rounded to cents once, half up
     v_total bigint := 0;
-    v_week_full text;
+    v_needs_room boolean;
     i integer;
 BEGIN
-    c.rules := rules_on(v.organiser_id, v.programme, p_service_date);
-    IF o.rules_from <> c.rules.starts_on THEN
+    v_rules := rules_on(v.organiser_id, v.programme, p_service_date);
+    IF o.rules_from <> v_rules.starts_on THEN
         c.outcome := 'rules_changed';  -- since the times were worked out: not a verdict, they are worked out again
         RETURN c;
     END IF;
-    c.prices := prices_on(v.organiser_id, o.provider_id, v.programme, p_service_date);
-    v_band := tariff_band(p_service_date, p_holidays, p_eves, c.rules.eves_are_holidays);
+    v_prices := prices_on(v.organiser_id, o.provider_id, v.programme, p_service_date);
+    c.rules := v_rules;
+    c.prices := v_prices;
+    v_band := tariff_band(p_service_date, p_holidays, p_eves, v_rules.eves_are_holidays);
 
     -- What is wanted; and what is taken: all of it, or on request the part that is left, from the visit's beginning on.
     c.asked := COALESCE(o.amount, CASE
         WHEN v.unit = 'minutes' THEN (SELECT sum(s) FROM unnest(o.segment_amounts) s)
         WHEN v_counts_visits THEN 1
-        END, CASE WHEN p_what = 'validate' AND o.starts_at IS NULL THEN c.rules.step END);
+        END, CASE WHEN p_what = 'validate' AND o.starts_at IS NULL THEN v_rules.step END);
     c.segment_bands := COALESCE(o.segment_bands, ARRAY[v_band]);
     c.segment_amounts := COALESCE(o.segment_amounts, ARRAY[c.asked]);
-    c.amount := takes(c.asked, v_room, c.rules.step, o.partial);
+    c.amount := takes(c.asked, v_room, v_rules.step, o.partial);
     c.pays_cents := CASE WHEN v.unit = 'cents' THEN c.amount END;
 
     -- What that costs. Money is only worked out where no amount but the hours are told.
-    IF c.rules.weekday_cents IS NOT NULL AND (v.unit <> 'cents' OR (o.segment_bands IS NOT NULL AND o.amount IS NULL)) THEN
+    IF v_rules.weekday_cents IS NOT NULL AND (v.unit <> 'cents' OR (o.segment_bands IS NOT NULL AND o.amount IS NULL)) THEN
         v_left := c.amount;
         FOR i IN 1 .. cardinality(c.segment_bands) LOOP
-            v_value := of_band(c.segment_bands[i], c.rules.weekday_cents, c.rules.evening_cents, c.rules.saturday_cents, c.rules.sunday_cents);
-            v_price := COALESCE(of_band(c.segment_bands[i], c.prices.weekday_cents, c.prices.evening_cents,
-                                        c.prices.saturday_cents, c.prices.sunday_cents), v_value);
+            v_value := of_band(c.segment_bands[i], v_rules.weekday_cents, v_rules.evening_cents, v_rules.saturday_cents, v_rules.sunday_cents);
+            v_price := COALESCE(of_band(c.segment_bands[i], v_prices.weekday_cents, v_prices.evening_cents,
+                                        v_prices.saturday_cents, v_prices.sunday_cents), v_value);
             v_total := v_total + v_price * c.segment_amounts[i];
             IF v.unit <> 'cents' THEN
                 c.segment_amounts[i] := LEAST(c.segment_amounts[i], v_left);
@@ -201,7 +205,7 @@ BEGIN
         c.pays_cents := (2 * v_paid + v_per) / (2 * v_per);
         IF v.unit = 'cents' THEN
             c.asked := c.pays_cents;
-            c.amount := takes(c.asked, v_room, c.rules.step, o.partial);
+            c.amount := takes(c.asked, v_room, v_rules.step, o.partial);
             c.pays_cents := c.amount;
         END IF;
         c.own_cents := (2 * v_total + v_per) / (2 * v_per) - c.pays_cents;
@@ -215,10 +219,7 @@ BEGIN
     IF num_nonnulls(c.cap_visits, c.cap_minutes) > 0 THEN
         SELECT u.visits, u.minutes INTO c.used_visits, c.used_minutes
         FROM week_use(v.organiser_id, v.voucher_id, p_service_date, h.hold_id) u;
-        IF h.hold_id IS NULL OR c.visits > h.visits OR c.minutes > h.minutes THEN
-            v_week_full := CASE WHEN c.used_visits + c.visits > c.cap_visits THEN 'weekly_visits_used'
-                                WHEN c.used_minutes + c.minutes > c.cap_minutes THEN 'weekly_minutes_used' END;
-        END IF;
+        v_needs_room := h.hold_id IS NULL OR c.visits > h.visits OR c.minutes > h.minutes;
     END IF;
 
     c.outcome := CASE
@@ -228,17 +229,17 @@ BEGIN
         WHEN p_service_date > p_today AND p_what IN ('debit', 'capture') THEN 'service_date_in_future'
         WHEN p_service_date < v.valid_from THEN 'voucher_not_yet_valid'
         WHEN p_service_date > v.valid_to THEN 'voucher_expired'
-        WHEN p_today > LEAST(v.valid_to, v.cancelled_from) + c.rules.late_entry_days THEN 'late_entry_closed'
-        WHEN o.visit_type = 'no_show' AND NOT c.rules.no_show_allowed THEN 'no_show_not_allowed'
-        WHEN c.rules.task_types <> '{}' AND o.task_type <> ALL(c.rules.task_types) THEN 'task_type_unknown'
-        WHEN o.starts_at IS NULL AND p_what <> 'validate' AND v_band = 'weekday' AND v.unit <> 'cents' AND c.rules.evening_from IS NOT NULL
-             AND (c.rules.evening_cents <> c.rules.weekday_cents OR c.prices.evening_cents <> c.prices.weekday_cents) THEN 'times_required'
+        WHEN p_today > LEAST(v.valid_to, v.cancelled_from) + v_rules.late_entry_days THEN 'late_entry_closed'
+        WHEN o.visit_type = 'no_show' AND NOT v_rules.no_show_allowed THEN 'no_show_not_allowed'
+        WHEN v_rules.task_types <> '{}' AND o.task_type <> ALL(v_rules.task_types) THEN 'task_type_unknown'
+        WHEN o.starts_at IS NULL AND p_what <> 'validate' AND v_band = 'weekday' AND v.unit <> 'cents' AND v_rules.evening_from IS NOT NULL
+             AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents) THEN 'times_required'
         WHEN c.asked IS NULL THEN 'amount_required'
         WHEN v.unit = 'minutes' AND o.segment_amounts IS NOT NULL AND c.asked <> (SELECT sum(s) FROM unnest(o.segment_amounts) s)
             THEN 'amount_differs_from_times'
-        WHEN c.asked <= 0 OR c.asked % c.rules.step <> 0 THEN 'amount_not_in_steps'
+        WHEN c.asked <= 0 OR c.asked % v_rules.step <> 0 THEN 'amount_not_in_steps'
         WHEN c.asked > h.amount THEN 'capture_above_hold'
-        WHEN c.rules.free_by_law AND c.own_cents > 0 THEN 'own_contribution_not_allowed'
+        WHEN v_rules.free_by_law AND c.own_cents > 0 THEN 'own_contribution_not_allowed'
         WHEN o.starts_at IS NOT NULL AND o.duplicate_ok IS NOT TRUE AND (EXISTS (
                 SELECT FROM entries e
                 WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id AND e.service_date = p_service_date
@@ -250,26 +251,27 @@ BEGIN
                 WHERE k.organiser_id = v.organiser_id AND k.voucher_id = v.voucher_id AND k.service_date = p_service_date
                   AND k.provider_id = o.provider_id AND k.starts_at = o.starts_at AND k.state = 'held'
                   AND k.hold_id IS DISTINCT FROM h.hold_id)) THEN 'possible_duplicate'
-        WHEN v_week_full IS NOT NULL THEN v_week_full
+        WHEN v_needs_room AND c.used_visits + c.visits > c.cap_visits THEN 'weekly_visits_used'
+        WHEN v_needs_room AND c.used_minutes + c.minutes > c.cap_minutes THEN 'weekly_minutes_used'
         WHEN c.asked > v_room AND (o.partial IS NOT TRUE OR c.amount <= 0) THEN 'insufficient_value'
     END;
 
-    IF v_week_full IS NOT NULL AND c.outcome IN ('weekly_visits_used', 'weekly_minutes_used') THEN
+    IF c.outcome IN ('weekly_visits_used', 'weekly_minutes_used') THEN
         c.next_allowed_on := next_allowed_date(v, p_service_date, c.visits, c.minutes, h.hold_id);
     END IF;
     IF c.outcome IS NOT NULL THEN
         -- What a refusal tells besides its code. Only ever shown to a provider who is approved for the voucher.
         c.details := jsonb_build_object(
-            'available', v.available, 'requested', c.asked, 'unit', v.unit, 'step', c.rules.step,
+            'available', v.available, 'requested', c.asked, 'unit', v.unit, 'step', v_rules.step,
             'valid_from', v.valid_from, 'valid_to', v.valid_to, 'cancelled_from', v.cancelled_from,
-            'service_date', p_service_date, 'late_entry_until', LEAST(v.valid_to, v.cancelled_from) + c.rules.late_entry_days);
+            'service_date', p_service_date, 'late_entry_until', LEAST(v.valid_to, v.cancelled_from) + v_rules.late_entry_days);
         c.details := c.details || CASE c.outcome
             WHEN 'weekly_visits_used' THEN jsonb_build_object(
                 'used_visits', c.used_visits, 'weekly_visits', c.cap_visits, 'next_allowed_date', c.next_allowed_on)
             WHEN 'weekly_minutes_used' THEN jsonb_build_object(
                 'used_minutes', c.used_minutes, 'weekly_minutes', c.cap_minutes, 'next_allowed_date', c.next_allowed_on)
             WHEN 'own_contribution_not_allowed' THEN jsonb_build_object('family_pays_cents', c.own_cents)
-            WHEN 'task_type_unknown' THEN jsonb_build_object('task_types', c.rules.task_types)
+            WHEN 'task_type_unknown' THEN jsonb_build_object('task_types', v_rules.task_types)
             WHEN 'capture_above_hold' THEN jsonb_build_object('held', h.amount)
             ELSE '{}' END;
     END IF;

@@ -148,7 +148,8 @@ class Call:
             key=self.idempotency_key,
             method=self.raw.method,
             path=self.raw.path,
-            body=self.body.model_dump_json() if self.body is not None else "",
+            # Without what is as if left out: a field that comes later makes no other request of an old one.
+            body=self.body.model_dump_json(exclude_defaults=True) if self.body is not None else "",
             language=self.language,
         )
 

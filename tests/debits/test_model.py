@@ -1,9 +1,8 @@
-"""The rules in Python and the rules in the database are the same rules, and the money adds up whatever happens."""
+"""Every refusal has its place in the rule book, and the money adds up whatever happens."""
 
 from __future__ import annotations
 
 import json
-from datetime import date, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,53 +10,10 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from service.db import Connection
-from service.debits import queries
-from service.debits.model import DEBIT_REFUSALS, Chargeable, refusal
+from service.debits.model import DEBIT_REFUSALS
+from service.debits.queries import charging as queries
+from service.quiet_hours import USUAL
 from tests.debits.worlds import Voucher, World
-
-TODAY = date(2026, 11, 21)
-DAYS = st.integers(-70, 70).map(lambda days: TODAY + timedelta(days=days))
-CHARGEABLE = st.builds(
-    Chargeable,
-    state=st.sampled_from(["issued", "suspended", "expired", "cancelled", "closed"]),
-    available=st.integers(0, 200),
-    step=st.sampled_from([1, 15]),
-    valid_from=DAYS,
-    valid_to=DAYS,
-    cancelled_from=DAYS,
-)
-
-CHECK = """
-SELECT debit_refusal(jsonb_populate_record(NULL::vouchers, $1::jsonb), $2, $3, $4)
-"""
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(voucher=CHARGEABLE, amount=st.integers(1, 250), service_date=DAYS)
-async def test_the_rules_in_python_and_in_the_database_agree(
-    db: Connection, voucher: Chargeable, amount: int, service_date: date
-) -> None:
-    cancelled_from = voucher.cancelled_from if voucher.state == "cancelled" else None
-    row = {
-        "state": voucher.state,
-        "available": voucher.available,
-        "step": voucher.step,
-        "valid_from": str(voucher.valid_from),
-        "valid_to": str(voucher.valid_to),
-        "cancelled_from": cancelled_from and str(cancelled_from),
-    }
-    said = await db.fetchval(CHECK, row, amount, service_date, TODAY)
-
-    expected = refusal(
-        Chargeable(
-            voucher.state, voucher.available, voucher.step, voucher.valid_from, voucher.valid_to, cancelled_from
-        ),
-        amount=amount,
-        service_date=service_date,
-        today=TODAY,
-    )
-    assert said == (expected and expected.code)
-
 
 STEPS = st.lists(
     st.one_of(
@@ -140,7 +96,7 @@ async def step_debit(
     conn: Connection, world: World, vouchers: list[Voucher], ledger: Ledger, *, which: int, amount: int, key: str
 ) -> None:
     order = world.order(vouchers[which], amount, key=key)
-    [row] = await queries.debit_many(conn, [order])
+    [row] = await queries.debit_many(conn, [order], holidays=(), eves=(), quiet=USUAL)
     request = ("debit", which, amount)
     if key in ledger.answers:
         check_replay(ledger, key, request, row)
@@ -183,7 +139,7 @@ def check_replay(ledger: Ledger, key: str, request: object, row) -> None:
 def test_every_refusal_has_its_place_in_the_database_function_in_the_same_order(error: type) -> None:
     from service.db import MIGRATIONS
 
-    text = (MIGRATIONS / "0002_debit_functions.sql").read_text()
+    text = (MIGRATIONS / "0016_rule_book.sql").read_text()
     places = [text.index(f"THEN '{each.code}'") for each in DEBIT_REFUSALS]
     assert places == sorted(places)
     assert f"THEN '{error.code}'" in text

@@ -11,17 +11,19 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service.db import Connection, Pool, transaction
-from service.debits import operations, queries
+from service.debits import operations
 from service.debits.model import (
+    ChargeOrder,
     CodeSuperseded,
     CodeUnknown,
     CredentialBlocked,
-    DebitOrder,
     InsufficientValue,
     NotApprovedOnDate,
 )
 from service.debits.operations import Verdict, charge, debit, debit_group
+from service.debits.queries import charging as queries
 from service.errors import IdempotencyKeyReused, OutcomeUnknown, RequestInFlight
+from service.quiet_hours import USUAL
 from tests.debits.worlds import Voucher, World, add_code
 
 
@@ -36,7 +38,7 @@ async def voucher_of(pool: Pool, world: World, **values) -> Voucher:
         return await world.add_voucher(conn, **values)
 
 
-async def one(pool: Pool, order: DebitOrder) -> Verdict:
+async def one(pool: Pool, order: ChargeOrder) -> Verdict:
     [verdict] = await charge(pool, [order])
     assert isinstance(verdict, Verdict)
     return verdict
@@ -130,7 +132,7 @@ async def test_while_keys_rotate_processes_with_either_order_find_codes_and_reco
     for order in (old_first, new_first):
         again = await one(pool, order)
         assert (again.answer, again.replayed) == (first.answer, True)
-    another = await one(pool, replace(old_first, key="next", entry_id=uuid7()))
+    another = await one(pool, replace(old_first, key="next", new_id=uuid7()))
     assert another.outcome == "ok"
     again = await one(pool, replace(new_first, key="next"))
     assert (again.answer, again.replayed) == (another.answer, True)
@@ -233,7 +235,7 @@ async def test_a_race_with_one_key_has_one_effect_and_one_answer(pool: Pool, wor
 
 async def test_grouped_debits_are_decided_one_by_one(pool: Pool, world: World) -> None:
     rich, poor = await voucher_of(pool, world, granted=7200), await voucher_of(pool, world, granted=30)
-    group = debit_group(pool)
+    group = debit_group(pool, USUAL)
     orders = [world.order(rich, 15) for _ in range(100)] + [world.order(poor, 15) for _ in range(5)]
 
     verdicts = await asyncio.gather(*(debit(group, pool, order) for order in orders))
@@ -242,7 +244,7 @@ async def test_grouped_debits_are_decided_one_by_one(pool: Pool, world: World) -
     assert sorted(verdict.outcome for verdict in verdicts[100:]) == ["insufficient_value"] * 3 + ["ok"] * 2
     for order, verdict in zip(orders, verdicts, strict=True):
         if verdict.is_success:
-            assert json.loads(verdict.answer)["debit_id"] == str(order.entry_id)
+            assert json.loads(verdict.answer)["debit_id"] == str(order.new_id)
 
 
 async def test_a_locked_voucher_delays_its_own_debit_only(pool: Pool, world: World) -> None:
@@ -306,15 +308,7 @@ async def test_validate_tells_what_is_left_and_by_which_rule_a_debit_would_fail(
     voucher = await voucher_of(pool, world, granted=60)
 
     async def ask(amount: int | None):
-        return await operations.validate(
-            pool,
-            provider_id=world.provider_id,
-            credential_id=world.credential_id,
-            code_index=world.order(voucher, 15).code_index,
-            previous_code_index=None,
-            amount=amount,
-            service_date=None,
-        )
+        return await operations.validate(pool, replace(world.order(voucher, 15), amount=amount))
 
     assert (await ask(None))["refusal"] is None
     assert (await ask(60))["refusal"] is None
@@ -330,12 +324,12 @@ async def test_when_a_group_is_taken_apart_one_orders_trouble_is_not_the_others(
     orders = [world.order(good, 15), world.order(unlucky, 15)]
     really = queries.debit_many
 
-    async def with_trouble(conn: Connection, group: list[DebitOrder]):
+    async def with_trouble(conn: Connection, group: list[ChargeOrder], **rest):
         if len(group) > 1:
             raise RequestInFlight
         if group[0] is orders[1]:
             raise OutcomeUnknown
-        return await really(conn, group)
+        return await really(conn, group, **rest)
 
     monkeypatch.setattr(queries, "debit_many", with_trouble)
     results = await charge(pool, orders)
@@ -347,7 +341,7 @@ async def test_when_a_group_is_taken_apart_one_orders_trouble_is_not_the_others(
 
 @pytest.mark.parametrize(
     ("state", "column"),
-    [("issued", "available"), ("suspended", "available"), ("expired", "expired"), ("closed", "expired")],
+    [("issued", "available"), ("suspended", "available"), ("expired", "available"), ("closed", "expired")],
 )
 async def test_a_reversal_gives_the_value_back_to_where_it_can_be_used(
     pool: Pool, world: World, state: str, column: str

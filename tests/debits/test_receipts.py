@@ -12,7 +12,7 @@ import pytest
 from service.channels.model import DEADLINE_S
 from service.crypto import SealBroken
 from service.db import Connection, Pool, transaction
-from service.debits import queries
+from service.debits.queries import receipts as queries
 from service.debits.receipts import queue_day_receipts
 from service.money import Unit, format_amount
 from service.quiet_hours import QuietHours

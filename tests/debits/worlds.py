@@ -10,7 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid4, uuid7
 
 from service.db import Connection
-from service.debits.model import DebitOrder
+from service.debits.model import ChargeOrder
 
 
 def index_of(code: str) -> bytes:
@@ -39,10 +39,14 @@ class World:
                 self.region_id,
             )
             await conn.execute(
-                "INSERT INTO programmes (organiser_id, programme, names, unit, step)"
-                " VALUES ($1, 'home-help', $2, 'minutes', 15)",
+                "INSERT INTO programmes (organiser_id, programme, names, unit) VALUES ($1, 'home-help', $2, 'minutes')",
                 organiser,
                 {"fi": "Kotipalvelu", "sv": "Hemservice", "en": "Home help"},
+            )
+            await conn.execute(
+                "INSERT INTO programme_rules (organiser_id, programme, starts_on, step, created_by)"
+                " VALUES ($1, 'home-help', '2000-01-01', 15, 'test')",
+                organiser,
             )
         for number, provider in enumerate((self.provider_id, self.stranger_id)):
             await conn.execute(
@@ -65,7 +69,6 @@ class World:
         *,
         granted: int,
         state: str = "issued",
-        step: int = 15,
         valid_from: date | None = None,
         valid_to: date | None = None,
         cancelled_from: date | None = None,
@@ -89,13 +92,12 @@ class World:
             valid_to,
         )
         await conn.execute(
-            "INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, step, code_id, state,"
+            "INSERT INTO vouchers (organiser_id, voucher_id, decision_id, programme, unit, code_id, state,"
             " granted, available, valid_from, valid_to, cancelled_from)"
-            " VALUES ($1, $2, $3, 'home-help', 'minutes', $4, $5, $6, $7, $7, $8, $9, $10)",
+            " VALUES ($1, $2, $3, 'home-help', 'minutes', $4, $5, $6, $6, $7, $8, $9)",
             organiser,
             voucher,
             decision,
-            step,
             code_id,
             state,
             granted,
@@ -116,10 +118,10 @@ class World:
         credential_id: UUID | None = None,
         service_date: date | None = None,
         reference: str | None = None,
-    ) -> DebitOrder:
+    ) -> ChargeOrder:
         code = voucher if isinstance(voucher, str) else voucher.code
         fingerprint = hashlib.sha256(f"{code} {amount} {service_date} {reference}".encode()).digest()
-        return DebitOrder(
+        return ChargeOrder(
             provider_id=provider_id or self.provider_id,
             credential_id=credential_id or self.credential_id,
             key=key or uuid4().hex,
@@ -127,7 +129,7 @@ class World:
             previous_fingerprint=None,
             code_index=index_of(code),
             previous_code_index=None,
-            entry_id=uuid7(),
+            new_id=uuid7(),
             amount=amount,
             service_date=service_date,
             reference=reference,

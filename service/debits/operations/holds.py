@@ -1,0 +1,94 @@
+"""Hold, capture, void: value and a place in the week kept for a visit that is booked."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Pool, autocommit
+from service.debits.model import ChargeOrder
+from service.debits.operations.charging import terms_of_code
+from service.debits.operations.verdicts import Verdict, verdict_of, watch_for_guessing
+from service.debits.operations.visits import calendar_of, under_rules
+from service.debits.queries import holds as queries
+from service.quiet_hours import USUAL, QuietHours
+
+CAPTURE_DAYS = 92
+"""As long ago a held visit can have been at most: the longest time to lapse, and a month of late entry."""
+
+
+async def hold(pool: Pool, order: ChargeOrder) -> Verdict:
+    """Keep what a visit will cost, and its place in the week; exactly once for (provider, key).
+
+    One round trip to the database; two for an order with times. Raises RequestInFlight, DatabaseUnavailable,
+    OutcomeUnknown, RulesChanging. Refusals are verdicts, as in debit.
+    """
+
+    async def keep(worked_out: ChargeOrder) -> Verdict:
+        holidays, eves = calendar_of([worked_out])
+        async with autocommit(pool) as conn:
+            return verdict_of(await queries.hold(conn, worked_out, holidays=holidays, eves=eves))
+
+    verdict = await under_rules(order, terms_of_code(pool), keep)
+    if not verdict.replayed:
+        await watch_for_guessing(pool, verdict.outcome, order.provider_id, order.credential_id)
+    return verdict
+
+
+async def capture(pool: Pool, order: ChargeOrder, *, hold_id: UUID, quiet: QuietHours = USUAL) -> Verdict:
+    """Charge a held visit, as much as was held or less; the rest is free again. Exactly once for (provider, key).
+
+    What `order` leaves out is as in the hold; its code is not looked at. Raises as hold does.
+    """
+
+    async def terms(order: ChargeOrder) -> Record | None:
+        async with autocommit(pool) as conn:
+            return await queries.select_hold_terms(conn, provider_id=order.provider_id, hold_id=hold_id)
+
+    async def charge(worked_out: ChargeOrder) -> Verdict:
+        holidays, eves = calendar_of([worked_out], days_back=CAPTURE_DAYS)
+        async with autocommit(pool) as conn:
+            row = await queries.capture(conn, worked_out, hold_id=hold_id, holidays=holidays, eves=eves, quiet=quiet)
+            return verdict_of(row)
+
+    return await under_rules(order, terms, charge)
+
+
+async def void(
+    pool: Pool,
+    *,
+    provider_id: UUID,
+    credential_id: UUID,
+    key: str,
+    fingerprint: bytes,
+    previous_fingerprint: bytes | None,
+    language: str,
+    hold_id: UUID,
+    reason: str | None,
+) -> Verdict:
+    """Drop a hold of the provider's own; its value is free again. Exactly once for (provider, key).
+
+    Raises RequestInFlight, DatabaseUnavailable, OutcomeUnknown.
+    """
+    async with autocommit(pool) as conn:
+        row = await queries.void(
+            conn,
+            provider_id=provider_id,
+            credential_id=credential_id,
+            key=key,
+            fingerprint=fingerprint,
+            previous_fingerprint=previous_fingerprint,
+            language=language,
+            hold_id=hold_id,
+            reason=reason,
+        )
+    return verdict_of(row)
+
+
+async def list_holds(
+    pool: Pool, *, provider_id: UUID, before: UUID | None, state: str | None, limit: int
+) -> list[Record]:
+    """A page of the provider's holds, newest first."""
+    async with autocommit(pool) as conn:
+        return await queries.select_holds(conn, provider_id=provider_id, before=before, state=state, limit=limit)

@@ -1,0 +1,78 @@
+"""What is worked out before the rule book is asked: a visit's parts by the rules of its day, and holidays near it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+from asyncpg import Record
+
+from service.debits.model import RULES_CHANGED, ChargeOrder, RulesChanging
+from service.debits.operations.verdicts import Verdict
+from service.debits.tariffs import TariffRules, split_visit
+from service.money import Unit
+from service.organisers.rules import Rounding
+from service.public_holidays import eves_among, holidays_among
+from service.vouchers.decisions import helsinki_day
+
+RULES_TRIES = 3
+
+Terms = Callable[[ChargeOrder], Awaitable[Record | None]]
+"""From an order to what its visit's hours are counted by; None when there is nothing to count for."""
+
+
+async def under_rules(order: ChargeOrder, terms: Terms, act: Callable[[ChargeOrder], Awaitable[Verdict]]) -> Verdict:
+    """Do `act` with the order, its times worked out into parts; again when the rules changed in between.
+
+    Raises RulesChanging when they did three times, and what `act` raises.
+    """
+    for _ in range(RULES_TRIES):
+        verdict = await act(order if order.starts_at is None else in_parts(order, await terms(order)))
+        if verdict.outcome != RULES_CHANGED:
+            return verdict
+    raise RulesChanging
+
+
+def in_parts(order: ChargeOrder, terms: Record | None) -> ChargeOrder:
+    """The order with its visit split at midnight and where tariff bands meet."""
+    if terms is None:
+        return order
+    assert order.starts_at is not None
+    assert order.ends_at is not None
+    visit = split_visit(
+        order.starts_at,
+        order.ends_at,
+        rules=TariffRules(
+            unit=Unit(terms["unit"]),
+            step=terms["step"],
+            rounding=Rounding(terms["rounding"]),
+            evening_from=terms["evening_from"],
+            evening_to=terms["evening_to"],
+            eves_are_holidays=terms["eves_are_holidays"],
+        ),
+        visits=order.amount or 1,
+    )
+    return replace(
+        order,
+        service_date=visit.service_date,
+        segment_bands=visit.bands,
+        segment_amounts=visit.amounts,
+        rules_from=terms["starts_on"],
+    )
+
+
+def calendar_of(orders: Sequence[ChargeOrder], *, days_back: int = 1) -> tuple[Sequence[date], Sequence[date]]:
+    """Holidays and eves among the days that the orders may be for; one without a date is for one of the last
+    `days_back` days, or for tomorrow if the database's clock is ahead of ours."""
+    days = {order.service_date for order in orders if order.service_date is not None}
+    if any(order.service_date is None for order in orders):
+        today = helsinki_day(datetime.now(UTC))
+        days.update(today + timedelta(days=offset) for offset in range(-days_back, 2))
+    return holidays_among(days), eves_among(days)
+
+
+def first_day(order: ChargeOrder) -> date:
+    """The day in Finland on which the visit began, which is the one that counts for all of it."""
+    assert order.starts_at is not None
+    return helsinki_day(order.starts_at)
