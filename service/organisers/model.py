@@ -130,6 +130,9 @@ class Programme:
     neutral_texts: bool = False
     """Texts leave out the name of the service, for homes where that matters."""
     receipts: Receipts = Receipts.EACH
+    weekly_visits: int | None = None
+    """Of decisions that name no weekly cap; this and the next as today's rules have them, too."""
+    weekly_minutes: int | None = None
 
     def name_in(self, language: str, default_language: str) -> str:
         """The name in this language; else in the organiser's; else in Finnish, which every programme has."""
@@ -153,17 +156,22 @@ def check_organiser(organiser: Organiser) -> None:
 
 
 def check_programme(programme: Programme) -> None:
-    """Raises SlugMalformed, LanguageUnserved, TextUnfit or UnitValueUnfit."""
+    """What a new programme must be like. Raises SlugMalformed, LanguageUnserved, TextUnfit or UnitValueUnfit."""
     _check_slug("programme", programme.programme)
-    if not set(NAMES_REQUIRED) <= set(programme.names) <= set(MESSAGE_LANGUAGES):
-        raise LanguageUnserved
-    for language, name in programme.names.items():
-        _check_text(f"names.{language}", name, PROGRAMME_NAME_MAX, gsm_only=language in NAMES_REQUIRED)
+    check_names(programme)
     value_cents = programme.unit_value_cents
     if not 1 <= programme.step <= MAX_AMOUNT:
         raise UnitValueUnfit(field="step")
     if value_cents is not None and (programme.unit is Unit.CENTS or not 1 <= value_cents <= MAX_AMOUNT):
         raise UnitValueUnfit(field="unit_value_cents")
+
+
+def check_names(programme: Programme) -> None:
+    """Raises LanguageUnserved or TextUnfit."""
+    if not set(NAMES_REQUIRED) <= set(programme.names) <= set(MESSAGE_LANGUAGES):
+        raise LanguageUnserved
+    for language, name in programme.names.items():
+        _check_text(f"names.{language}", name, PROGRAMME_NAME_MAX, gsm_only=language in NAMES_REQUIRED)
 
 
 def _check_slug(field: str, slug: str) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from service import audit
 from service.channels.sms_text import prepare
 from service.db import Connection
 from service.money import Unit
@@ -28,9 +30,19 @@ from service.organisers.model import (
     Region,
     RegionDiffers,
     RegionUnknown,
+    check_names,
     check_organiser,
     check_programme,
     check_region,
+)
+from service.organisers.rules import (
+    FIRST_DAY,
+    ProgrammeRules,
+    RulesChange,
+    StartsTooEarly,
+    changed_rules,
+    check_rules,
+    what_changed,
 )
 
 
@@ -115,13 +127,16 @@ async def add_programme(
     unit: Unit,
     step: int = 1,
     unit_value_cents: int | None = None,
+    rules: RulesChange | None = None,
     neutral_texts: bool = False,
     receipts: Receipts = Receipts.EACH,
+    actor: str = "set-up",
 ) -> Programme:
-    """Add a programme to an organiser, or return the one that is there.
+    """Add a programme with the first version of its rules to an organiser, or return the one that is there.
 
     Amounts are granted and charged in multiples of `step`; `unit_value_cents` is what an hour, visit or session is
-    worth. Raises OrganiserUnknown, SlugMalformed, LanguageUnserved, TextUnfit, UnitValueUnfit, ProgrammeDiffers.
+    worth, where `rules`, which has all the rest, does not say it for a tariff band. Raises OrganiserUnknown,
+    SlugMalformed, LanguageUnserved, TextUnfit, ProgrammeDiffers, and what `check_rules` raises.
     """
     organiser = await find_organiser(conn, organiser_slug)
     wanted = Programme(
@@ -135,11 +150,31 @@ async def add_programme(
         receipts=receipts,
     )
     check_programme(wanted)
-    await queries.insert_programme(conn, programme=wanted)
+    first: RulesChange = {"step": step, "weekday_cents": unit_value_cents}
+    first.update(rules or {})
+    first_rules = changed_rules(ProgrammeRules(FIRST_DAY), first, starts_on=FIRST_DAY)
+    check_rules(first_rules, unit)
+    async with conn.transaction():
+        if await queries.insert_programme(conn, programme=wanted):
+            await queries.upsert_rules(
+                conn,
+                organiser_id=organiser.organiser_id,
+                programme=programme,
+                rules=first_rules,
+                created_by=actor,
+            )
     kept = await find_programme(conn, organiser.organiser_id, programme)
-    if wanted != kept:
+    kept_rules = await queries.select_rules_on(
+        conn, organiser_id=organiser.organiser_id, programme=programme, day=FIRST_DAY
+    )
+    if _as_added(kept) != _as_added(wanted) or kept_rules != first_rules:
         raise ProgrammeDiffers(programme=programme, organiser=organiser_slug)
     return kept
+
+
+def _as_added(programme: Programme) -> Programme:
+    """Without what later versions of the rules may have changed since."""
+    return replace(programme, step=1, unit_value_cents=None, weekly_visits=None, weekly_minutes=None)
 
 
 async def change_programme(
@@ -166,9 +201,75 @@ async def change_programme(
         neutral_texts=kept.neutral_texts if neutral_texts is None else neutral_texts,
         receipts=kept.receipts if receipts is None else receipts,
     )
-    check_programme(changed)
+    check_names(changed)
     await queries.update_programme(conn, programme=changed)
     return changed
+
+
+async def set_rules(
+    conn: Connection,
+    *,
+    organiser_slug: str,
+    programme: str,
+    starts_on: date,
+    change: RulesChange,
+    actor: str,
+) -> ProgrammeRules:
+    """Store the rules that are in force from a day on: those of that day so far, with the change.
+
+    The day is tomorrow in Finland or later; a version that begins on it and is not in force yet is replaced. Versions
+    that begin later stay as they are. The same again changes nothing, also when it has begun. Raises OrganiserUnknown,
+    ProgrammeUnknown, StartsTooEarly, and what `check_rules` raises.
+    """
+    organiser = await find_organiser(conn, organiser_slug)
+    organiser_id = organiser.organiser_id
+    async with conn.transaction():
+        found = await queries.lock_programme(conn, organiser_id=organiser_id, programme=programme)
+        before = await queries.select_rules_on(conn, organiser_id=organiser_id, programme=programme, day=starts_on)
+        if found is None:
+            raise ProgrammeUnknown(programme=programme)
+        if before is None:
+            raise StartsTooEarly(earliest=str(FIRST_DAY))
+        after = changed_rules(before, change, starts_on=starts_on)
+        changes = what_changed(before, after)
+        if not changes:
+            return before
+        today = await queries.select_today(conn)
+        if starts_on <= today:
+            raise StartsTooEarly(earliest=str(today + timedelta(days=1)))
+        check_rules(after, found.unit)
+        await queries.upsert_rules(conn, organiser_id=organiser_id, programme=programme, rules=after, created_by=actor)
+        await audit.record(
+            conn,
+            organiser_id=organiser_id,
+            actor=actor,
+            action="programme.set_rules",
+            subject_id=organiser_id,
+            reason=f"{programme} from {starts_on}: "
+            + "; ".join(f"{name} {was} → {now}" for name, (was, now) in changes.items()),
+        )
+    return after
+
+
+async def list_rules(
+    conn: Connection, *, organiser_slug: str, programme: str
+) -> tuple[Programme, Sequence[ProgrammeRules], date]:
+    """A programme, every version of its rules (the first one first) and the day in Finland.
+
+    Raises OrganiserUnknown, ProgrammeUnknown.
+    """
+    organiser = await find_organiser(conn, organiser_slug)
+    found = await find_programme(conn, organiser.organiser_id, programme)
+    versions = await queries.select_rules(conn, organiser_id=organiser.organiser_id, programme=programme)
+    return found, versions, await queries.select_today(conn)
+
+
+async def rules_of(conn: Connection, *, organiser_id: UUID, programme: str, day: date) -> ProgrammeRules:
+    """The rules in force on a day. Raises ProgrammeUnknown."""
+    rules = await queries.select_rules_on(conn, organiser_id=organiser_id, programme=programme, day=day)
+    if rules is None:
+        raise ProgrammeUnknown(programme=programme)
+    return rules
 
 
 async def find_programme(conn: Connection, organiser_id: UUID, programme: str) -> Programme:

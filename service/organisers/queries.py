@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
@@ -10,6 +11,7 @@ from asyncpg import Record
 from service.db import Connection
 from service.money import Unit
 from service.organisers.model import Organiser, Programme, Receipts, Region
+from service.organisers.rules import ProgrammeRules, Rounding
 
 INSERT_REGION = """
 INSERT INTO regions (region_id, slug, name) VALUES ($1, $2, $3) ON CONFLICT (slug) DO NOTHING
@@ -77,31 +79,25 @@ async def select_organisers(conn: Connection) -> Sequence[tuple[Organiser, str |
     return [(_organiser(row), row["region"]) for row in await conn.fetch(SELECT_ORGANISERS)]
 
 
-# With the first version of its rules, which is as old as any visit can be.
 INSERT_PROGRAMME = """
-WITH added AS (
-    INSERT INTO programmes (organiser_id, programme, names, unit, neutral_texts, receipts)
-    VALUES ($1, $2, $3, $4, $7, $8) ON CONFLICT (organiser_id, programme) DO NOTHING
-    RETURNING organiser_id, programme
-)
-INSERT INTO programme_rules (organiser_id, programme, starts_on, step, weekday_cents, evening_cents, saturday_cents,
-    sunday_cents, created_by)
-SELECT organiser_id, programme, '2000-01-01', $5, $6, $6, $6, $6, 'programme' FROM added
+INSERT INTO programmes (organiser_id, programme, names, unit, neutral_texts, receipts)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (organiser_id, programme) DO NOTHING RETURNING programme
 """
 
 
-async def insert_programme(conn: Connection, *, programme: Programme) -> None:
-    """Keep what is there already."""
-    await conn.execute(
-        INSERT_PROGRAMME,
-        programme.organiser_id,
-        programme.programme,
-        dict(programme.names),
-        programme.unit.value,
-        programme.step,
-        programme.unit_value_cents,
-        programme.neutral_texts,
-        programme.receipts.value,
+async def insert_programme(conn: Connection, *, programme: Programme) -> bool:
+    """False when it is there already. Its first rules have to come in the same transaction."""
+    return (
+        await conn.fetchval(
+            INSERT_PROGRAMME,
+            programme.organiser_id,
+            programme.programme,
+            dict(programme.names),
+            programme.unit.value,
+            programme.neutral_texts,
+            programme.receipts.value,
+        )
+        is not None
     )
 
 
@@ -123,7 +119,8 @@ async def update_programme(conn: Connection, *, programme: Programme) -> None:
 
 
 _PROGRAMME = """
-SELECT p.organiser_id, p.programme, p.names, p.unit, r.step, r.weekday_cents, p.neutral_texts, p.receipts
+SELECT p.organiser_id, p.programme, p.names, p.unit, r.step, r.weekday_cents, p.neutral_texts, p.receipts,
+       r.weekly_visits, r.weekly_minutes
   FROM programmes p, LATERAL rules_on(p.organiser_id, p.programme, helsinki_today()) r
  WHERE p.organiser_id = $1
 """
@@ -160,6 +157,78 @@ async def select_region_has_programme(conn: Connection, *, region_id: UUID, prog
     return bool(await conn.fetchval(SELECT_REGION_HAS_PROGRAMME, region_id, programme))
 
 
+_RULES = """
+step, rounding, weekday_cents, evening_cents, saturday_cents, sunday_cents, evening_from, evening_to,
+       eves_are_holidays, weekly_visits, weekly_minutes, free_by_law, task_types, no_show_allowed, hold_lapse_hours,
+       late_entry_days"""
+
+# A version that has begun is not touched, whoever asks: what is charged now is charged under it.
+UPSERT_RULES = f"""
+INSERT INTO programme_rules (organiser_id, programme, starts_on, created_by, {_RULES})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ON CONFLICT (organiser_id, programme, starts_on) DO UPDATE
+SET ({_RULES}, created_by, created_at) = ROW ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $4, now())
+WHERE programme_rules.starts_on > helsinki_today()
+"""
+
+
+async def upsert_rules(
+    conn: Connection, *, organiser_id: UUID, programme: str, rules: ProgrammeRules, created_by: str
+) -> None:
+    """Store a version; one that begins on the same day and has not begun is replaced."""
+    await conn.execute(
+        UPSERT_RULES,
+        organiser_id,
+        programme,
+        rules.starts_on,
+        created_by,
+        rules.step,
+        rules.rounding.value,
+        rules.weekday_cents,
+        rules.evening_cents,
+        rules.saturday_cents,
+        rules.sunday_cents,
+        rules.evening_from,
+        rules.evening_to,
+        rules.eves_are_holidays,
+        rules.weekly_visits,
+        rules.weekly_minutes,
+        rules.free_by_law,
+        rules.task_types,
+        rules.no_show_allowed,
+        rules.hold_lapse_hours,
+        rules.late_entry_days,
+    )
+
+
+SELECT_RULES_ON = f"SELECT starts_on, {_RULES} FROM rules_on($1, $2, $3) WHERE starts_on IS NOT NULL"
+
+
+async def select_rules_on(conn: Connection, *, organiser_id: UUID, programme: str, day: date) -> ProgrammeRules | None:
+    row = await conn.fetchrow(SELECT_RULES_ON, organiser_id, programme, day)
+    return None if row is None else _rules(row)
+
+
+SELECT_RULES = f"""
+SELECT starts_on, {_RULES} FROM programme_rules WHERE organiser_id = $1 AND programme = $2 ORDER BY starts_on
+"""
+
+
+async def select_rules(conn: Connection, *, organiser_id: UUID, programme: str) -> Sequence[ProgrammeRules]:
+    """Every version, the first one first."""
+    return [_rules(row) for row in await conn.fetch(SELECT_RULES, organiser_id, programme)]
+
+
+SELECT_TODAY = "SELECT helsinki_today()"
+
+
+async def select_today(conn: Connection) -> date:
+    """The day in Finland, by the database's clock."""
+    today: date = await conn.fetchval(SELECT_TODAY)
+    return today
+
+
 def _organiser(row: Record) -> Organiser:
     return Organiser(
         organiser_id=row["organiser_id"],
@@ -182,4 +251,13 @@ def _programme(row: Record) -> Programme:
         unit_value_cents=row["weekday_cents"],
         neutral_texts=row["neutral_texts"],
         receipts=Receipts(row["receipts"]),
+        weekly_visits=row["weekly_visits"],
+        weekly_minutes=row["weekly_minutes"],
     )
+
+
+def _rules(row: Record) -> ProgrammeRules:
+    values = dict(row)
+    values["rounding"] = Rounding(values["rounding"])
+    values["task_types"] = tuple(values["task_types"])
+    return ProgrammeRules(**values)
