@@ -53,3 +53,6 @@ inbound_texts = Counter(
     "seteli_inbound_texts_total", "Texts from families, by what they asked and got", ["intent", "effect"]
 )
 wakeups_failed = Counter("seteli_wakeups_failed_total", "Wake-ups that Redis did not take; the sweep finds the work")
+scheduled = Counter(
+    "seteli_scheduled_total", "What the calendar did: holds lapsed, changes applied, vouchers expired, closed", ["kind"]
+)

@@ -112,7 +112,7 @@ def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
     )
 
 
-_IN_ITS_UNIT = ("available", "requested", "step", "left", "held")
+_IN_ITS_UNIT = ("available", "requested", "step", "left", "held", "lowest")
 _IN_UNITS = {"used_minutes": Unit.MINUTES, "weekly_minutes": Unit.MINUTES, "family_pays_cents": Unit.CENTS}
 
 

@@ -104,6 +104,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
                 tidying=(partial(attention.keep_in_order, pool),),
+                schedules=vouchers.schedules(pool, keys),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),
                     partial(family_receipts.queue_day_receipts, pool, settings.quiet_hours),

@@ -1,9 +1,10 @@
 """Decisions and vouchers as values, their states, and every reason to say no. Pure: no I/O, no clock.
 
 What cancelling does to the value: `cancel` sets the state and the day, and leaves `available` as it is, because a visit
-made before that day may still be entered for 30 days (facts: late entry) and must find value to be paid from. Closing,
-30 days later, moves what is left from `available` to `cancelled`. The same holds for expiry: `expired` is filled when
-the voucher is closed. Until then the debit function refuses by state and dates, not by an empty balance.
+made before that day may still be entered for as long as the programme's rules say (late_entry_days, 30 as a rule) and
+must find value to be paid from. Closing, by schedule when that time is over, moves what is left from `available` to
+`cancelled`. The same holds for expiry: a voucher is `expired` from the day after its last one, and its value moves to
+`expired` when it is closed. Until then the debit function refuses by state and dates, not by an empty balance.
 """
 
 from __future__ import annotations
@@ -95,13 +96,53 @@ class CancelDateUnfit(Invalid):
     code = "cancel_date_unfit"
 
 
+class ChangeDateUnfit(Invalid):
+    """A change begins on a day of the voucher's validity, a renewal on the day after it at the latest."""
+
+    code = "change_date_unfit"
+
+
+class RenewalNotLater(Invalid):
+    """A renewal ends later than the voucher does; to end one earlier is to cancel it from a day."""
+
+    code = "renewal_not_later"
+
+
+class GrantedBelowUsed(Refused):
+    """What is charged, held or returned cannot be taken back; `lowest` is the least that the voucher may be granted."""
+
+    code = "granted_below_used"
+
+
+class CapTightenedInPast(Refused):
+    """A weekly cap is tightened from today on only: visits that kept to the cap of their day can still be entered."""
+
+    code = "cap_tightened_in_past"
+
+
+class VoucherHoldUnknown(NotFound):
+    """The voucher has no such hold."""
+
+    code = "voucher_hold_unknown"
+
+
+class VoucherHoldEnded(Refused):
+    """The hold was charged or has lapsed: there is nothing left to void."""
+
+    code = "voucher_hold_ended"
+
+
 class DecisionStatus(StrEnum):
     PROVISIONAL = "provisional"
     CONFIRMED = "confirmed"
 
 
 class VoucherState(StrEnum):
-    """The stored states; `exhausted`, and `expired` before closing, are seen from the balance and the date."""
+    """The stored states; `exhausted` is seen from the balance, and `expired` also from the date.
+
+    A schedule writes `expired` within minutes of midnight; what is suspended or cancelled by then stays so until it is
+    closed.
+    """
 
     ISSUED = "issued"
     SUSPENDED = "suspended"

@@ -8,7 +8,7 @@ Answers are written down in groups, and again until they are written: a referenc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -37,7 +37,8 @@ CLAIM_MAX = 100  # rendering a batch holds its locks and the event loop
 LOOK_UPS_AT_ONCE = 20
 RARE_STEPS_S = 10.0
 REPAIR_S = 60.0
-FAMILIES_S = 600.0
+FAMILIES, FAMILIES_S = "families", 600.0
+SCHEDULES, SCHEDULES_S = "schedules", 60.0
 STOP_S = 8.0
 ANSWER_GROUP_MAX = 256
 ANSWER_GROUPS_IN_FLIGHT = 2
@@ -59,10 +60,12 @@ class _Lane:
 
 
 class _Round:
-    """A look for what families are to be told, in a loop of its own: one that is slow or fails stops no other."""
+    """What is done by the clock, in a loop of its own: one that is slow or fails stops no other."""
 
-    def __init__(self, work: Round) -> None:
+    def __init__(self, job: str, work: Round, every_s: float) -> None:
+        self.job = job
         self.work = work
+        self.every_s = every_s
         self.due = asyncio.Event()
         self.at = 0.0
 
@@ -90,7 +93,9 @@ class Dispatcher:
         )
         self._rare_at = 0.0
         self._repair_at = 0.0
-        self._rounds = [_Round(work) for work in delivery.rounds]
+        self._families = [_Round(FAMILIES, work, FAMILIES_S) for work in delivery.rounds]
+        self._schedules = [_Round(SCHEDULES, work, SCHEDULES_S) for work in delivery.schedules]
+        self._rounds = [*self._families, *self._schedules]
 
     @property
     def in_flight(self) -> int:
@@ -115,7 +120,7 @@ class Dispatcher:
             asyncio.create_task(self._loop("upkeep", self._keep_up, self._upkeep_due, stop)),
             *(
                 asyncio.create_task(
-                    self._loop("families", partial(self._go_round, each), each.due, stop, timeout_s=ROUND_TIMEOUT_S)
+                    self._loop(each.job, partial(self._go_round, each), each.due, stop, timeout_s=ROUND_TIMEOUT_S)
                 )
                 for each in self._rounds
             ),
@@ -350,20 +355,29 @@ class Dispatcher:
 
     def tell_families(self) -> None:
         """It is time to look for what families are to be told; every ten minutes, by arq's clock or our own."""
-        for each in self._rounds:
-            each.at = 0.0
-            each.due.set()
+        _call(self._families)
+
+    def keep_schedules(self) -> None:
+        """It is time to do what the calendar asks; every minute, by arq's clock or our own."""
+        _call(self._schedules)
 
     async def _go_round(self, each: _Round) -> bool:
         now = asyncio.get_running_loop().time()
         if now < each.at:
             return False
         if done := await each.work():
-            log.info("families_told", count=done)
-            self.wake()
+            if each.job == FAMILIES:
+                log.info("families_told", count=done)
+            self.wake()  # a later decision that begins is told, too
             return True
-        each.at = now + 1.5 * FAMILIES_S  # when Redis is gone, and with it the clock that calls us
+        each.at = now + 1.5 * each.every_s  # when Redis is gone, and with it the clock that calls us
         return False
+
+
+def _call(rounds: Sequence[_Round]) -> None:
+    for each in rounds:
+        each.at = 0.0
+        each.due.set()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

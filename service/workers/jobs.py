@@ -9,6 +9,7 @@ from service.workers.dispatcher import Dispatcher
 
 REPAIR_JOB = "repair"
 FAMILIES_JOB = "families"
+SCHEDULES_JOB = "schedules"
 DISPATCHER = "dispatcher"  # where arq's context holds it
 
 Context = dict[str, Any]
@@ -29,9 +30,14 @@ async def families(context: Context) -> None:
     _dispatcher(context).tell_families()
 
 
+async def schedules(context: Context) -> None:
+    """Every minute: holds lapse, later decisions begin, vouchers expire and are closed."""
+    _dispatcher(context).keep_schedules()
+
+
 def _dispatcher(context: Context) -> Dispatcher:
     dispatcher: Dispatcher = context[DISPATCHER]
     return dispatcher
 
 
-JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair, FAMILIES_JOB: families}
+JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair, FAMILIES_JOB: families, SCHEDULES_JOB: schedules}

@@ -20,7 +20,16 @@ from service.queue import DISPATCH_JOB, redis_settings, to_json
 from service.resources import open_resources
 from service.settings import Settings
 from service.workers.dispatcher import Dispatcher
-from service.workers.jobs import DISPATCHER, FAMILIES_JOB, REPAIR_JOB, dispatch, families, repair
+from service.workers.jobs import (
+    DISPATCHER,
+    FAMILIES_JOB,
+    REPAIR_JOB,
+    SCHEDULES_JOB,
+    dispatch,
+    families,
+    repair,
+    schedules,
+)
 from service.workers.retry import BackOff
 from service.workers.status import status_pages
 
@@ -108,6 +117,15 @@ def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
                 name=FAMILIES_JOB,
                 minute=set(range(0, 60, 10)),
                 second=30,
+                unique=True,
+                timeout=JOB_TIMEOUT_S,
+                keep_result=0,
+                max_tries=1,
+            ),
+            cron(
+                cast(Any, schedules),
+                name=SCHEDULES_JOB,
+                second=15,
                 unique=True,
                 timeout=JOB_TIMEOUT_S,
                 keep_result=0,

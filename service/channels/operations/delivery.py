@@ -68,6 +68,7 @@ class Delivery:
     images: Mapping[str, Images] = field(default_factory=dict)  # by kind of message
     repairs: Sequence[Repair] = ()
     tidying: Sequence[Round] = ()  # every minute, once each
+    schedules: Sequence[Round] = ()  # every minute, until they find nothing; each in a loop of its own
     rounds: Sequence[Round] = ()  # every ten minutes, until they find nothing to tell families
 
     @property

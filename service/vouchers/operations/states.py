@@ -23,6 +23,7 @@ from service.vouchers.model import (
     VoucherUnknown,
 )
 from service.vouchers.operations.viewing import contact_points, find_voucher
+from service.vouchers.queries import changes
 from service.vouchers.queries import vouchers as queries
 
 CANCELLED = "voucher_cancelled"
@@ -32,20 +33,20 @@ LIFT_WISH_ACTION = "voucher.lift_suppression_as_the_family_asked"
 
 async def confirm(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str) -> None:
     """The formal letter is out: providers see the decision as confirmed. Raises VoucherUnknown."""
-    voucher = await _lock(conn, organiser, voucher_id)
+    voucher = await lock_voucher(conn, organiser, voucher_id)
     if voucher.status is DecisionStatus.CONFIRMED:
         return
     await queries.confirm_decision(conn, organiser_id=organiser.organiser_id, decision_id=voucher.decision_id)
-    await _note(conn, organiser, voucher_id, actor, "voucher.confirm", None)
+    await note(conn, organiser, voucher_id, actor, "voucher.confirm", None)
 
 
 async def suspend(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
-    """No debit until it is resumed; holds stay. Raises VoucherUnknown, VoucherNotOpen."""
+    """No debit until it is resumed, no late entry either; holds stay. Raises VoucherUnknown, VoucherNotOpen."""
     await _move(
         conn,
         organiser,
         voucher_id,
-        start=VoucherState.ISSUED,
+        starts=frozenset({VoucherState.ISSUED, VoucherState.EXPIRED}),
         end=VoucherState.SUSPENDED,
         actor=actor,
         action="voucher.suspend",
@@ -54,12 +55,15 @@ async def suspend(conn: Connection, *, organiser: Organiser, voucher_id: UUID, a
 
 
 async def resume(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
-    """A suspended voucher can be used again. Raises VoucherUnknown, VoucherNotOpen."""
+    """A suspended voucher can be used again; the schedule sees to it if it has ended meanwhile.
+
+    Raises VoucherUnknown, VoucherNotOpen.
+    """
     await _move(
         conn,
         organiser,
         voucher_id,
-        start=VoucherState.SUSPENDED,
+        starts=frozenset({VoucherState.SUSPENDED}),
         end=VoucherState.ISSUED,
         actor=actor,
         action="voucher.resume",
@@ -77,23 +81,26 @@ async def cancel(
     from_date: date | None,
     today: date,
 ) -> None:
-    """No visit from `from_date` (default today) on is paid any more; earlier ones may be entered for 30 days.
+    """No visit from `from_date` (default today) on is paid any more; earlier ones may still be entered.
 
-    The value stays available for those until the voucher is closed (see model.py). What was still to be sent of the
-    code is suppressed. Raises VoucherUnknown, CancelDateUnfit, VoucherNotOpen (also for another date than the one it
-    is cancelled from already).
+    The value stays available for those until the voucher is closed (see model.py). What is held for visits from that
+    day on is freed, what is held for earlier ones stays. What was still to be sent of the code is suppressed. Raises
+    VoucherUnknown, CancelDateUnfit, VoucherNotOpen (also for another date than the one it is cancelled from already).
     """
-    voucher = await _lock(conn, organiser, voucher_id)
+    voucher = await lock_voucher(conn, organiser, voucher_id)
     if voucher.state is VoucherState.CANCELLED and from_date in (None, voucher.cancelled_from):
         return
-    if voucher.state not in (VoucherState.ISSUED, VoucherState.SUSPENDED):
+    if voucher.state not in (VoucherState.ISSUED, VoucherState.SUSPENDED, VoucherState.EXPIRED):
         raise VoucherNotOpen(state=voucher.state.value)
     day = from_date or max(voucher.valid_from, min(today, voucher.valid_to))
     if not voucher.valid_from <= day <= voucher.valid_to:  # a slip of the year could not be taken back
         raise CancelDateUnfit(from_date=str(day), valid_from=str(voucher.valid_from), valid_to=str(voucher.valid_to))
     await queries.cancel_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, from_date=day)
+    await changes.void_holds_from(
+        conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, first=day, by=actor, reason=CANCELLED
+    )
     await suppress_pending(conn, organiser.organiser_id, secret_id=voucher.code_id, reason=CANCELLED)
-    await _note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
+    await note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
 
 
 async def lift_suppression(
@@ -126,7 +133,7 @@ async def lift_suppression(
         raise SuppressionIsWish(channel=channel)
     only = found.reason  # not what has come in the meantime
     if await lift(conn, keys, channel=channel, contact=contact, lifted_by=actor, reason=reason, only=only):
-        await _note(conn, organiser, voucher_id, actor, LIFT_WISH_ACTION if is_wish else LIFT_ACTION, reason)
+        await note(conn, organiser, voucher_id, actor, LIFT_WISH_ACTION if is_wish else LIFT_ACTION, reason)
 
 
 async def _move(
@@ -134,32 +141,37 @@ async def _move(
     organiser: Organiser,
     voucher_id: UUID,
     *,
-    start: VoucherState,
+    starts: frozenset[VoucherState],
     end: VoucherState,
     actor: str,
     action: str,
     reason: str,
 ) -> None:
-    voucher = await _lock(conn, organiser, voucher_id)
+    voucher = await lock_voucher(conn, organiser, voucher_id)
     if voucher.state is end:
         return
-    if voucher.state is not start:
+    if voucher.state not in starts:
         raise VoucherNotOpen(state=voucher.state.value)
     await queries.update_state(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, state=end)
-    await _note(conn, organiser, voucher_id, actor, action, reason)
+    await note(conn, organiser, voucher_id, actor, action, reason)
 
 
-async def _lock(conn: Connection, organiser: Organiser, voucher_id: UUID) -> Voucher:
-    """The voucher as it is once every other caseworker's change is over."""
+async def lock_voucher(conn: Connection, organiser: Organiser, voucher_id: UUID) -> Voucher:
+    """The voucher as it is once every other caseworker's change, and every charge under way, is over.
+
+    The family's row first, then the voucher's: all who take both take them in this order. Raises VoucherUnknown.
+    """
     organiser_id = organiser.organiser_id
     if await queries.lock_beneficiary(conn, organiser_id=organiser_id, voucher_id=voucher_id) is None:
         raise VoucherUnknown
+    await queries.lock_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
     return await find_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
 
 
-async def _note(
+async def note(
     conn: Connection, organiser: Organiser, voucher_id: UUID, actor: str, action: str, reason: str | None
 ) -> None:
+    """Add a line about a voucher to the audit log."""
     await audit.record(
         conn,
         organiser_id=organiser.organiser_id,

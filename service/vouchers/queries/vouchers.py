@@ -14,11 +14,14 @@ from service.money import Unit
 from service.vouchers.model import Beneficiary, CodeView, DecisionStatus, FamilyVoucher, Voucher, VoucherState
 from service.vouchers.queries.issuing import SealedContact
 
+# The weekly caps are today's: a later decision may have changed them from a day on.
 _VOUCHER = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
-       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
-       v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at
+       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
+       cap.visits AS weekly_visits, cap.minutes AS weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from,
+       v.created_at, d.confirmed_at
   FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+ CROSS JOIN LATERAL caps_on(v, helsinki_today()) cap
 """
 
 SELECT_VOUCHER = _VOUCHER + " WHERE v.organiser_id = $1 AND v.voucher_id = $2"
@@ -98,14 +101,15 @@ async def select_vouchers_of_phone(
 # Of all organisers: the one who asks is the family. Through each organiser's index in turn; there are some hundreds.
 SELECT_FAMILY_VOUCHERS = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
-       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, v.weekly_visits,
-       v.weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from, v.created_at, d.confirmed_at,
-       c.last_four, b.language
+       v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
+       cap.visits AS weekly_visits, cap.minutes AS weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from,
+       v.created_at, d.confirmed_at, c.last_four, b.language
   FROM organisers o
   JOIN beneficiaries b ON b.organiser_id = o.organiser_id AND b.phone_index = ANY($1::bytea[])
   JOIN vouchers v ON v.organiser_id = b.organiser_id AND v.voucher_id = b.voucher_id
   JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
   JOIN codes c ON c.organiser_id = v.organiser_id AND c.code_id = v.code_id
+ CROSS JOIN LATERAL caps_on(v, helsinki_today()) cap
  ORDER BY v.voucher_id DESC LIMIT 50
 """
 
@@ -137,6 +141,14 @@ async def lock_beneficiary(conn: Connection, *, organiser_id: UUID, voucher_id: 
     """The row that caseworkers' changes of one voucher wait for; a debit never does."""
     row = await conn.fetchrow(LOCK_BENEFICIARY, organiser_id, voucher_id)
     return None if row is None else Beneficiary(**dict(row))
+
+
+LOCK_VOUCHER = "SELECT FROM vouchers WHERE organiser_id = $1 AND voucher_id = $2 FOR NO KEY UPDATE"
+
+
+async def lock_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> None:
+    """The row that every change of a balance or a state waits for. After the beneficiary's, if both are taken."""
+    await conn.execute(LOCK_VOUCHER, organiser_id, voucher_id)
 
 
 UPDATE_CONTACT = """

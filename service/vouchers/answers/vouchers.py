@@ -11,10 +11,15 @@ from pydantic import Field, model_validator
 
 from service.channels.gateway import ChannelName
 from service.channels.languages import LanguageCode
-from service.channels.operations.outbox import ShownMessage
 from service.channels.suppressions import SuppressionReason
 from service.money import MAX_AMOUNT, Unit
-from service.vouchers import timeline
+from service.vouchers.answers.changes import (
+    CapVersionAnswer,
+    DecisionVersionAnswer,
+    OpenHoldsAnswer,
+    ValueChangeAnswer,
+)
+from service.vouchers.changes import AskedChange, Cap, VoucherHistory
 from service.vouchers.decisions import (
     CONTACT_MAX,
     INITIALS_MAX,
@@ -38,6 +43,7 @@ Ref = Annotated[str, Field(min_length=1, max_length=REF_MAX)]
 Contact = Annotated[str, Field(min_length=1, max_length=CONTACT_MAX)]
 ReasonText = Annotated[str, Field(min_length=1, max_length=REASON_MAX, description="Kept in the audit log")]
 Weekly = Annotated[int, Field(gt=0, le=MAX_WEEKLY)]
+CAPS = ("weekly_visits", "weekly_minutes")
 
 
 class BeneficiaryModel(RequestModel):
@@ -135,6 +141,39 @@ class CancelRequest(RequestModel):
     from_date: Annotated[date | None, Field(description="The first day that is not paid any more; today if none")] = (
         None
     )
+
+
+class ChangeRequest(RequestModel):
+    """A later decision: what is left out stays. The same decision_ref with the same content changes nothing."""
+
+    decision_ref: Annotated[Ref, Field(description="The later decision's own number in the case system")]
+    reason: ReasonText
+    from_date: Annotated[date | None, Field(description="The day it begins on; today if none")] = None
+    granted: Annotated[
+        int | None, Field(gt=0, le=MAX_AMOUNT, description="The new total, what is used of it included")
+    ] = None
+    weekly_visits: Annotated[Weekly | None, Field(description="For visits from from_date on; null lifts the cap")] = (
+        None
+    )
+    weekly_minutes: Annotated[Weekly | None, Field(description="As weekly_visits")] = None
+    valid_to: Annotated[date | None, Field(description="The new last day, later than before")] = None
+
+    @model_validator(mode="after")
+    def _has_a_change(self) -> Self:
+        if self.granted is None and self.valid_to is None and not self.model_fields_set & {*CAPS}:
+            raise ValueError("a new granted, weekly_visits, weekly_minutes or valid_to is needed")
+        return self
+
+    def asked(self) -> AskedChange:
+        caps = {name: Cap(getattr(self, name)) for name in CAPS if name in self.model_fields_set}
+        return AskedChange(
+            decision_ref=self.decision_ref,
+            from_date=self.from_date,
+            granted=self.granted,
+            weekly_visits=caps.get("weekly_visits"),
+            weekly_minutes=caps.get("weekly_minutes"),
+            valid_to=self.valid_to,
+        )
 
 
 class ContactRequest(RequestModel):
@@ -251,9 +290,13 @@ class VoucherAnswer(VoucherSummary):
     code_last_four: str
     superseded_codes: Sequence[SupersededCode]
     suppressions: Sequence[SuppressionAnswer]
+    open_holds: OpenHoldsAnswer
+    later_decisions: Annotated[Sequence[DecisionVersionAnswer], Field(description="Oldest first")]
+    value_changes: Annotated[Sequence[ValueChangeAnswer], Field(description="Besides charges; oldest first")]
+    cap_versions: Annotated[Sequence[CapVersionAnswer], Field(description="By their first day")]
 
     @classmethod
-    def of_view(cls, view: VoucherView) -> VoucherAnswer:
+    def of_view(cls, view: VoucherView, history: VoucherHistory) -> VoucherAnswer:
         live, *superseded = view.codes
         return cls.model_validate(
             summary_fields(view.voucher, view.state)
@@ -275,6 +318,10 @@ class VoucherAnswer(VoucherSummary):
                     SuppressionAnswer(channel=found.channel, reason=found.reason, since=found.since)
                     for found in view.suppressions
                 ],
+                "open_holds": OpenHoldsAnswer.of(history.holds),
+                "later_decisions": [DecisionVersionAnswer.of(version) for version in history.versions],
+                "value_changes": [ValueChangeAnswer.of(change) for change in history.value_changes],
+                "cap_versions": [CapVersionAnswer.of(caps) for caps in history.caps],
             }
         )
 
@@ -296,98 +343,3 @@ class ChangeAnswer(VoucherSummary):
 def summary_fields(voucher: Voucher, state: ShownState) -> dict[str, object]:
     names = VoucherSummary.model_fields.keys() - {"state", "decision_status"}
     return {name: getattr(voucher, name) for name in names} | {"state": state, "decision_status": voucher.status}
-
-
-class ReceiptAnswer(AnswerModel):
-    status: Annotated[str, Field(description="In the gateway's words")]
-    error_code: str | None
-    received_at: datetime
-    told: str
-
-
-class AttemptAnswer(AnswerModel):
-    attempt_id: UUID
-    gateway: str
-    outcome: str | None
-    reference: str | None
-    error_code: str | None
-    parts: int | None
-    encoding: str | None
-    started_at: datetime
-    answered_at: datetime | None
-    told: str
-    receipts: Sequence[ReceiptAnswer]
-
-
-class MessageAnswer(AnswerModel):
-    """`told` is what a caseworker can say to the family, in the language that was asked for."""
-
-    message_id: UUID
-    kind: Annotated[str, Field(description="voucher, debit_receipt, reminder_unused, …; new ones may come")]
-    channel: str
-    language: str
-    recipient_hint: str
-    fallback_of: UUID | None
-    state: str
-    reason: str | None
-    requested_by: str
-    created_at: datetime
-    due_at: datetime | None
-    accepted_at: datetime | None
-    delivered_at: datetime | None
-    told: str
-    attempts: Sequence[AttemptAnswer]
-
-
-class TimelineAnswer(AnswerModel):
-    """Every message about the voucher, oldest first."""
-
-    voucher_id: UUID
-    messages: Sequence[MessageAnswer]
-
-    @classmethod
-    def of(cls, voucher_id: UUID, messages: Sequence[ShownMessage], language: str) -> TimelineAnswer:
-        return cls(voucher_id=voucher_id, messages=[_message(message, language) for message in messages])
-
-
-def _message(message: ShownMessage, language: str) -> MessageAnswer:
-    return MessageAnswer(
-        message_id=message.message_id,
-        kind=message.kind,
-        channel=message.channel,
-        language=message.language,
-        recipient_hint=message.recipient_hint,
-        fallback_of=message.fallback_of,
-        state=message.state,
-        reason=message.reason,
-        requested_by=message.requested_by,
-        created_at=message.created_at,
-        due_at=message.due_at,
-        accepted_at=message.accepted_at,
-        delivered_at=message.delivered_at,
-        told=timeline.tell_message(message, language),
-        attempts=[
-            AttemptAnswer(
-                attempt_id=attempt.attempt_id,
-                gateway=attempt.gateway,
-                outcome=attempt.outcome,
-                reference=attempt.reference,
-                error_code=attempt.error_code,
-                parts=attempt.parts,
-                encoding=attempt.encoding,
-                started_at=attempt.started_at,
-                answered_at=attempt.answered_at,
-                told=timeline.tell_attempt(attempt, language),
-                receipts=[
-                    ReceiptAnswer(
-                        status=receipt.status,
-                        error_code=receipt.error_code,
-                        received_at=receipt.received_at,
-                        told=timeline.tell_receipt(receipt, language),
-                    )
-                    for receipt in attempt.receipts
-                ],
-            )
-            for attempt in message.attempts
-        ],
-    )

@@ -1,35 +1,31 @@
-"""What an organiser's case system calls: decisions in, and everything a caseworker does to a voucher."""
+"""What an organiser's case system calls: decisions in, and what a caseworker does to a voucher and its messages."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from uuid import UUID
 
 from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_mobile
 from service.db import Connection, autocommit, transaction
-from service.errors import SeteliError
 from service.identity_codes import PersonalIdentityCode
 from service.organisers.model import Organiser, ProgrammeUnknown
 from service.organisers.operations import find_programme, organiser_by_id
 from service.vouchers import operations
-from service.vouchers.answers import (
-    CancelRequest,
-    ChangeAnswer,
+from service.vouchers.answers.timeline import TimelineAnswer
+from service.vouchers.answers.vouchers import (
     ContactRequest,
     DecisionAnswer,
     DecisionRequest,
     LiftRequest,
     ReasonRequest,
     SearchRequest,
-    TimelineAnswer,
     VoucherAnswer,
     VoucherList,
     VouchersQuery,
 )
-from service.vouchers.decisions import helsinki_day, read_decision
+from service.vouchers.decisions import read_decision
+from service.vouchers.handlers.actions import action, change_once, helsinki_today, path_voucher
 from service.vouchers.model import (
-    CancelDateUnfit,
     ContactMissing,
     DecisionDiffers,
     GrantedNotInSteps,
@@ -39,18 +35,15 @@ from service.vouchers.model import (
     ValidityFarOff,
     ValidityOver,
     ValidityTooLong,
-    VoucherNotOpen,
     VoucherUnknown,
 )
 from service.vouchers.operations import Sent
-from service.web import Call, Reply, Route, once
-
-Change = Callable[[Connection, Organiser, UUID, date], Awaitable[Sent | None]]
+from service.web import Call, Reply, Route
 
 
 async def post_decision(call: Call) -> Reply:
     """Grant a decision in one transaction; the worker is woken after the commit. The answer never holds the code."""
-    body, resources, today = call.body_as(DecisionRequest), call.resources, _today()
+    body, resources, today = call.body_as(DecisionRequest), call.resources, helsinki_today()
     async with transaction(resources.pool) as conn:
         organiser = await organiser_by_id(conn, call.caller.owner_id)
         decision = read_decision(
@@ -77,10 +70,12 @@ async def post_decision(call: Call) -> Reply:
 async def get_voucher(call: Call) -> Reply:
     """One voucher; another organiser's is answered like one that does not exist."""
     async with autocommit(call.resources.pool) as conn:
+        organiser_id, voucher_id = call.caller.owner_id, path_voucher(call)
         view = await operations.voucher_view(
-            conn, call.resources.keys, organiser_id=call.caller.owner_id, voucher_id=_voucher_id(call), today=_today()
+            conn, call.resources.keys, organiser_id=organiser_id, voucher_id=voucher_id, today=helsinki_today()
         )
-    return Reply(body=VoucherAnswer.of_view(view))
+        history = await operations.voucher_history(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+    return Reply(body=VoucherAnswer.of_view(view, history))
 
 
 async def get_vouchers(call: Call) -> Reply:
@@ -99,7 +94,7 @@ async def search_vouchers(call: Call) -> Reply:
 
 async def get_messages(call: Call) -> Reply:
     """Messages, attempts and receipts, each with a sentence in the language of Accept-Language."""
-    voucher_id = _voucher_id(call)
+    voucher_id = path_voucher(call)
     async with transaction(call.resources.pool) as conn:
         messages = await operations.voucher_messages(conn, organiser_id=call.caller.owner_id, voucher_id=voucher_id)
     return Reply(body=TimelineAnswer.of(voucher_id, messages, call.language))
@@ -120,7 +115,7 @@ async def post_resend(call: Call) -> Reply:
             per_day=call.resources.settings.resends_per_day,
         )
 
-    return await _change(call, change)
+    return await change_once(call, change)
 
 
 async def post_replace_code(call: Call) -> Reply:
@@ -138,7 +133,7 @@ async def post_replace_code(call: Call) -> Reply:
             code_digits=call.resources.settings.code_digits,
         )
 
-    return await _change(call, change)
+    return await change_once(call, change)
 
 
 async def post_contact(call: Call) -> Reply:
@@ -159,58 +154,7 @@ async def post_contact(call: Call) -> Reply:
             code_digits=call.resources.settings.code_digits,
         )
 
-    return await _change(call, change)
-
-
-async def post_confirm(call: Call) -> Reply:
-    """Providers see the decision as confirmed from now on. Again changes nothing."""
-
-    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
-        await operations.confirm(conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor)
-
-    return await _change(call, change)
-
-
-async def post_suspend(call: Call) -> Reply:
-    """Debits are refused until the voucher is resumed. Again changes nothing."""
-
-    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
-        reason = call.body_as(ReasonRequest).reason
-        await operations.suspend(
-            conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor, reason=reason
-        )
-
-    return await _change(call, change)
-
-
-async def post_resume(call: Call) -> Reply:
-    """Debits are accepted again. Again changes nothing."""
-
-    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, _today: date) -> None:
-        reason = call.body_as(ReasonRequest).reason
-        await operations.resume(
-            conn, organiser=organiser, voucher_id=voucher_id, actor=call.caller.actor, reason=reason
-        )
-
-    return await _change(call, change)
-
-
-async def post_cancel(call: Call) -> Reply:
-    """Visits before the day may still be entered for 30 days. Again, with the same day, changes nothing."""
-
-    async def change(conn: Connection, organiser: Organiser, voucher_id: UUID, today: date) -> None:
-        body = call.body_as(CancelRequest)
-        await operations.cancel(
-            conn,
-            organiser=organiser,
-            voucher_id=voucher_id,
-            actor=call.caller.actor,
-            reason=body.reason,
-            from_date=body.from_date,
-            today=today,
-        )
-
-    return await _change(call, change)
+    return await change_once(call, change)
 
 
 async def post_lift_suppression(call: Call) -> Reply:
@@ -229,29 +173,7 @@ async def post_lift_suppression(call: Call) -> Reply:
             asked_by_family=body.asked_by_family,
         )
 
-    return await _change(call, change)
-
-
-async def _change(call: Call, change: Change) -> Reply:
-    """Do it once, answer with the voucher as it is then, and wake a worker when there is a message to send."""
-    resources, voucher_id, today = call.resources, _voucher_id(call), _today()
-    sent: list[Sent] = []
-    async with transaction(resources.pool) as conn:
-        organiser = await organiser_by_id(conn, call.caller.owner_id)
-
-        async def write() -> ChangeAnswer:
-            done = await change(conn, organiser, voucher_id, today)
-            if done is not None:
-                sent.append(done)
-            view = await operations.voucher_view(
-                conn, resources.keys, organiser_id=organiser.organiser_id, voucher_id=voucher_id, today=today
-            )
-            return ChangeAnswer.of_view(view, done.message_id if done is not None else None)
-
-        reply = await once(call, conn, write)
-    for message in sent:
-        resources.wakeups.wake(message.message_id)
-    return reply
+    return await change_once(call, change)
 
 
 async def _list(call: Call, search: Search, cursor: UUID | None, limit: int) -> Reply:
@@ -264,35 +186,7 @@ async def _list(call: Call, search: Search, cursor: UUID | None, limit: int) -> 
             before=cursor,
             limit=limit + 1,
         )
-    return Reply(body=VoucherList.of(found, limit=limit, today=_today()))
-
-
-def _voucher_id(call: Call) -> UUID:
-    return call.path_id("voucher_id", VoucherUnknown)
-
-
-def _today() -> date:
-    return helsinki_day(datetime.now(UTC))
-
-
-def _action(
-    name: str,
-    handler: Callable[[Call], Awaitable[Reply]],
-    summary: str,
-    body: type[ReasonRequest | CancelRequest | ContactRequest | LiftRequest] | None,
-    *errors: type[SeteliError],
-) -> Route:
-    return Route(
-        "POST",
-        f"/v1/vouchers/{{voucher_id}}/{name}",
-        handler,
-        "vouchers:write",
-        summary,
-        body=body,
-        answer=ChangeAnswer,
-        errors=(VoucherUnknown, VoucherNotOpen, *errors),
-        idempotency="optional",
-    )
+    return Reply(body=VoucherList.of(found, limit=limit, today=helsinki_today()))
 
 
 ROUTES: tuple[Route, ...] = (
@@ -356,9 +250,9 @@ ROUTES: tuple[Route, ...] = (
         answer=TimelineAnswer,
         errors=(VoucherUnknown,),
     ),
-    _action("resend", post_resend, "Send the same code again to the same contact", ReasonRequest, TooManyResends),
-    _action("replace-code", post_replace_code, "Make a new code and send it; the old one ends", ReasonRequest),
-    _action(
+    action("resend", post_resend, "Send the same code again to the same contact", ReasonRequest, TooManyResends),
+    action("replace-code", post_replace_code, "Make a new code and send it; the old one ends", ReasonRequest),
+    action(
         "contact",
         post_contact,
         "Change the contact; makes and sends a new code",
@@ -367,9 +261,5 @@ ROUTES: tuple[Route, ...] = (
         PhoneNotMobile,
         EmailInvalid,
     ),
-    _action("confirm", post_confirm, "The formal decision is out", None),
-    _action("suspend", post_suspend, "No debits for now", ReasonRequest),
-    _action("resume", post_resume, "Debits again", ReasonRequest),
-    _action("lift-suppression", post_lift_suppression, "Write to the family's contact again after a STOP", LiftRequest),
-    _action("cancel", post_cancel, "No visits from a day on are paid any more", CancelRequest, CancelDateUnfit),
+    action("lift-suppression", post_lift_suppression, "Write to the family's contact again after a STOP", LiftRequest),
 )
