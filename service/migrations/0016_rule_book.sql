@@ -235,10 +235,10 @@ BEGIN
         WHEN o.starts_at IS NULL AND p_what <> 'validate' AND v_band = 'weekday' AND v.unit <> 'cents' AND v_rules.evening_from IS NOT NULL
              AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents) THEN 'times_required'
         WHEN c.asked IS NULL THEN 'amount_required'
+        WHEN c.asked > h.amount THEN 'capture_above_hold'
         WHEN v.unit = 'minutes' AND o.segment_amounts IS NOT NULL AND c.asked <> (SELECT sum(s) FROM unnest(o.segment_amounts) s)
             THEN 'amount_differs_from_times'
         WHEN c.asked <= 0 OR c.asked % v_rules.step <> 0 THEN 'amount_not_in_steps'
-        WHEN c.asked > h.amount THEN 'capture_above_hold'
         WHEN v_rules.free_by_law AND c.own_cents > 0 THEN 'own_contribution_not_allowed'
         WHEN o.starts_at IS NOT NULL AND o.duplicate_ok IS NOT TRUE AND (EXISTS (
                 SELECT FROM entries e
