@@ -75,9 +75,17 @@ class NewDecision(NamedTuple):
     municipality: str | None
     granted: int
     weekly_visits: int | None
+    """As posted; what holds for the voucher is in `weekly_caps`."""
     weekly_minutes: int | None
     valid_from: date
     valid_to: date
+
+    @property
+    def weekly_caps(self) -> tuple[int | None, int | None]:
+        """Visits and minutes a week: those that the decision names, or the programme's if it names neither."""
+        if self.weekly_visits is None and self.weekly_minutes is None:
+            return self.programme.weekly_visits, self.programme.weekly_minutes
+        return self.weekly_visits, self.weekly_minutes
 
 
 def helsinki_day(now: datetime) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -141,3 +142,23 @@ def test_a_decision_in_a_traceback_does_not_show_the_family() -> None:
     shown = f"{posted(email='maija@x.example')!r} {read(email='maija@x.example')!r}"
     assert "4567" not in shown
     assert "maija" not in shown
+
+
+@pytest.mark.parametrize(
+    ("named", "caps"),
+    [
+        ({"weekly_visits": None}, (3, 180)),
+        ({"weekly_visits": 2}, (2, None)),
+        ({"weekly_visits": None, "weekly_minutes": 90}, (None, 90)),
+        ({"weekly_visits": 2, "weekly_minutes": 90}, (2, 90)),
+    ],
+)
+def test_a_decision_that_names_no_weekly_cap_has_the_programmes(
+    named: dict[str, int | None], caps: tuple[int | None, int | None]
+) -> None:
+    capped = replace(HOME_HELP, weekly_visits=3, weekly_minutes=180)
+    decision = read_decision(posted(**named), capped, default_language="fi", countries=("FI",))
+    assert decision.weekly_caps == caps
+    # The same decision after the programme's rules have changed is the same decision.
+    before = read_decision(posted(**named), HOME_HELP, default_language="fi", countries=("FI",))
+    assert fingerprint_text(decision) == fingerprint_text(before)

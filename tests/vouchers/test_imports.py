@@ -101,6 +101,23 @@ async def test_every_row_becomes_a_voucher_with_code_and_message(
         assert len(await live_code(conn, stored["voucher_id"])) == 12
 
 
+async def test_a_row_without_a_weekly_cap_has_the_programmes(site: tuple[Site, World], tmp_path: Path) -> None:
+    here, _ = site
+    async with transaction(here.pool) as conn:
+        await conn.execute("UPDATE programme_rules SET weekly_visits = 3, weekly_minutes = 180")
+    rows = [row(0, weekly_visits=""), row(1, weekly_visits="", weekly_minutes=90), row(2)]
+    assert (await run(here, write(tmp_path / "d.csv", rows))).issued == 3
+    async with transaction(here.pool) as conn:
+        stored = await conn.fetch(
+            "SELECT v.weekly_visits, v.weekly_minutes, m.fields->>'weekly' AS told FROM vouchers v"
+            " JOIN decisions d USING (organiser_id, decision_id) JOIN messages m ON m.subject_id = v.voucher_id"
+            " ORDER BY decision_ref"
+        )
+    assert [(each[0], each[1]) for each in stored] == [(3, 180), (None, 90), (2, None)]
+    assert "3" in stored[0]["told"]
+    assert "3" not in stored[2]["told"]
+
+
 async def test_a_row_may_say_which_contact_is_tried_first(site: tuple[Site, World], tmp_path: Path) -> None:
     here, _ = site
     rows = [row(0, email="a@x.example", preferred="email"), row(1, email="a@x.example"), row(2, preferred="fax")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -81,6 +82,21 @@ async def test_a_decision_makes_one_voucher_one_code_and_one_message(db: Connect
         "SELECT granted, available, unit, state FROM vouchers WHERE voucher_id = $1", issued.voucher_id
     )
     assert tuple(stored) == (720, 720, "minutes", "issued")
+
+
+async def test_the_programmes_weekly_cap_is_in_the_voucher_and_in_the_text(db: Connection, world: World) -> None:
+    capped = World(world.organiser, world.stranger, dataclasses.replace(world.programme, weekly_visits=3))
+    issued = await issue(db, capped, weekly_visits=None)
+    stored = await db.fetchrow(
+        "SELECT v.weekly_visits, d.weekly_visits AS decided, m.fields FROM vouchers v"
+        " JOIN decisions d USING (organiser_id, decision_id) JOIN messages m ON m.subject_id = v.voucher_id"
+        " WHERE v.voucher_id = $1",
+        issued.voucher_id,
+    )
+    assert (stored["weekly_visits"], stored["decided"]) == (3, 3)
+    assert "3" in stored["fields"]["weekly"]
+    again = await issue(db, world, weekly_visits=None)  # and once more, when the cap is gone from the rules
+    assert (again.voucher_id, again.created) == (issued.voucher_id, False)
 
 
 async def test_nothing_in_the_tables_is_the_code_or_the_contact(db: Connection, world: World) -> None:

@@ -91,6 +91,7 @@ def voucher_message(
 ) -> NewMessage:
     """The first message of a voucher; the code comes in when it is rendered."""
     contact = decision.contact
+    weekly_visits, weekly_minutes = decision.weekly_caps
     return NewMessage(
         organiser_id=organiser.organiser_id,
         kind=MESSAGE_KIND,
@@ -101,8 +102,8 @@ def voucher_message(
             decision.programme,
             contact.language,
             granted=decision.granted,
-            weekly_visits=decision.weekly_visits,
-            weekly_minutes=decision.weekly_minutes,
+            weekly_visits=weekly_visits,
+            weekly_minutes=weekly_minutes,
             valid_to=decision.valid_to,
             today=today,
         ),

@@ -78,7 +78,7 @@ async def copy_vouchers(
         records=[
             (
                 organiser_id, row.decision_id, d.decision_ref, d.programme.programme, d.status, d.client_ref,
-                d.granted, d.weekly_visits, d.weekly_minutes, d.valid_from, d.valid_to, row.fingerprint, created_by,
+                d.granted, *d.weekly_caps, d.valid_from, d.valid_to, row.fingerprint, created_by,
                 now if d.status is DecisionStatus.CONFIRMED else None,
             )
             for row in rows
@@ -99,7 +99,7 @@ async def copy_vouchers(
         records=[
             (
                 organiser_id, row.voucher_id, row.decision_id, d.programme.programme, d.programme.unit,
-                row.code.code_id, d.granted, d.granted, d.weekly_visits, d.weekly_minutes,
+                row.code.code_id, d.granted, d.granted, *d.weekly_caps,
                 d.valid_from, d.valid_to,
             )
             for row in rows
