@@ -29,7 +29,7 @@ HELSINKI = ZoneInfo("Europe/Helsinki")
 RULES = """
 UPDATE programme_rules
    SET step = 15, weekday_cents = 3350, evening_cents = 4100, saturday_cents = 4600, sunday_cents = 5580,
-       hold_lapse_hours = 720, evening_from = '18:00', evening_to = '22:00', no_show_allowed = false, 
+       hold_lapse_hours = 720, evening_from = '18:00', evening_to = '22:00', no_show_allowed = false,
        free_by_law = false,
        task_types = '{child-care,cooking}' WHERE programme = $1
 """
