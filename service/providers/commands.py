@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import UTC, date, datetime
 from typing import Annotated
 from uuid import UUID
@@ -11,10 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from service.command_line import print_table, run_in_transaction
+from service.db import Connection
+from service.money import Unit, format_amount
 from service.providers import operations
 from service.providers.model import LIVE_KEYS_MAX, ApiKey, Provider
+from service.providers.prices import PriceList
 
 provider_app = typer.Typer(help="Providers: the companies that serve families.", no_args_is_help=True)
+price_app = typer.Typer(help="What a provider asks, in lists that begin on a day.", no_args_is_help=True)
+provider_app.add_typer(price_app, name="price")
 key_app = typer.Typer(help="API keys of organisers and providers.", no_args_is_help=True)
 
 BusinessId = Annotated[str, typer.Argument(help="The Y-tunnus, e.g. 1234567-1.", show_default=False)]
@@ -82,6 +90,47 @@ def resume(business_id: BusinessId) -> None:
     _say(f"{provider.name} is active: its keys work")
 
 
+@price_app.command("set")
+def set_prices(
+    business_id: BusinessId,
+    programme: Annotated[str, typer.Option(help="The programme's short name.")],
+    starts_on: Annotated[datetime, Day],
+    weekday_cents: Annotated[int, typer.Option(help="Of an hour, a visit or a session on weekdays, in cents.")],
+    evening_cents: Annotated[int | None, typer.Option(help="On evenings; as weekdays unless given.")] = None,
+    saturday_cents: Annotated[int | None, typer.Option(help="On Saturdays; as weekdays unless given.")] = None,
+    sunday_cents: Annotated[
+        int | None, typer.Option(help="On Sundays and public holidays; as weekdays unless given.")
+    ] = None,
+    organiser: Annotated[str | None, typer.Option(help="Of one organiser: its short name.")] = None,
+    region: Annotated[str | None, typer.Option(help="Of every organiser of a region: its short name.")] = None,
+) -> None:
+    """Set a price list. The first begins on any day, the next ones tomorrow or later; what has begun never changes."""
+
+    async def store(conn: Connection) -> tuple[Sequence[PriceList], date]:
+        await operations.set_prices(
+            conn,
+            business_id=business_id,
+            programme=programme,
+            organiser_slug=organiser,
+            region_slug=region,
+            starts_on=starts_on.date(),
+            weekday_cents=weekday_cents,
+            evening_cents=evening_cents,
+            saturday_cents=saturday_cents,
+            sunday_cents=sunday_cents,
+            actor=f"command line:{getpass.getuser()}",
+        )
+        return await operations.list_prices(conn, business_id=business_id)
+
+    print_table(_price_table(*run_in_transaction(store)))
+
+
+@price_app.command("list")
+def list_prices(business_id: BusinessId) -> None:
+    """List every price list of a provider, past and future ones too."""
+    print_table(_price_table(*run_in_transaction(lambda conn: operations.list_prices(conn, business_id=business_id))))
+
+
 @key_app.command("create", help=f"Make a key and show it once. An owner has at most {LIVE_KEYS_MAX} live keys.")
 def create_key(
     name: Annotated[str, typer.Option(help="What the key is for, e.g. the name of the system that calls.")],
@@ -127,6 +176,21 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="The key's id, as `ke
     """Refuse a key from the next request on. Again is harmless."""
     key = run_in_transaction(lambda conn: operations.revoke_key(conn, key_id=key_id))
     _say(f"The key {key.name} that ends in {key.hint} is revoked")
+
+
+def _price_table(lists: Sequence[PriceList], today: date) -> Table:
+    table = Table("Organiser", "Programme", "From", "Weekday", "Evening", "Saturday", "Sunday, holiday", "State")
+    begun = {(each.organiser, each.programme): each for each in lists if each.starts_on <= today}  # the last one stays
+    for each in lists:
+        is_in_force = begun.get((each.organiser, each.programme)) is each
+        table.add_row(
+            each.organiser,
+            each.programme,
+            str(each.starts_on),
+            *(format_amount(cents, Unit.CENTS, "en") for cents in astuple(each.prices)),
+            "in force" if is_in_force else "to come" if each.starts_on > today else "over",
+        )
+    return table
 
 
 def _state(provider: Provider) -> str:

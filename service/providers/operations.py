@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from service import audit
 from service.channels.sms_text import prepare
 from service.db import Connection
 from service.organisers.operations import (
@@ -43,6 +44,7 @@ from service.providers.model import (
     choose_permissions,
     parse_business_id,
 )
+from service.providers.prices import NotApprovedForProgramme, PriceList, check_start, prices_of
 from service.web import Caller
 
 
@@ -129,6 +131,95 @@ async def approve(
         valid_to=valid_to,
     )
     return await queries.upsert_approval(conn, approval=approval)
+
+
+async def set_prices(
+    conn: Connection,
+    *,
+    business_id: str,
+    programme: str,
+    organiser_slug: str | None = None,
+    region_slug: str | None = None,
+    starts_on: date,
+    weekday_cents: int,
+    evening_cents: int | None = None,
+    saturday_cents: int | None = None,
+    sunday_cents: int | None = None,
+    actor: str,
+) -> Sequence[PriceList]:
+    """Store what a provider asks from a day on: of one organiser, or of every organiser of a region that approved it.
+
+    A band that is not given costs as weekdays do. The first list begins on any day, the next ones tomorrow in Finland
+    or later; one that begins on the same day and is not in force yet is replaced. The same again changes nothing.
+    Raises ProviderUnknown, OwnerAmbiguous, OrganiserUnknown, RegionUnknown, NotApprovedForProgramme, UnitValueUnfit,
+    StartsTooEarly.
+    """
+    prices = prices_of(
+        weekday_cents, evening_cents=evening_cents, saturday_cents=saturday_cents, sunday_cents=sunday_cents
+    )
+    provider = await find_provider(conn, business_id)
+    if (organiser_slug is None) == (region_slug is None):
+        raise OwnerAmbiguous
+    approvers = await queries.select_approvers(
+        conn,
+        provider_id=provider.provider_id,
+        programme=programme,
+        organiser_id=(await find_organiser(conn, organiser_slug)).organiser_id if organiser_slug else None,
+        region_id=(await find_region(conn, region_slug)).region_id if region_slug else None,
+        day=starts_on,
+    )
+    if not approvers:
+        raise NotApprovedForProgramme(business_id=provider.business_id, programme=programme)
+    async with conn.transaction():
+        await queries.lock_owner(conn, owner="provider", owner_id=provider.provider_id)
+        today = await queries.select_today(conn)
+        existing = await queries.select_price_lists(conn, provider_id=provider.provider_id)
+        wanted = [PriceList(slug, programme, starts_on, prices) for _, slug in approvers]
+        for (organiser_id, _), each in zip(approvers, wanted, strict=True):
+            if each not in existing:
+                check_start(starts_on, today=today, has_begun=_has_begun(existing, each, today))
+                await _store_prices(conn, provider, organiser_id, each, actor)
+    return wanted
+
+
+def _has_begun(existing: Sequence[PriceList], wanted: PriceList, today: date) -> bool:
+    return any(
+        (each.organiser, each.programme) == (wanted.organiser, wanted.programme) and each.starts_on <= today
+        for each in existing
+    )
+
+
+async def _store_prices(
+    conn: Connection, provider: Provider, organiser_id: UUID, wanted: PriceList, actor: str
+) -> None:
+    await queries.upsert_price_list(
+        conn,
+        price_list_id=uuid7(),
+        organiser_id=organiser_id,
+        provider_id=provider.provider_id,
+        programme=wanted.programme,
+        starts_on=wanted.starts_on,
+        prices=wanted.prices,
+        created_by=actor,
+    )
+    cents = "/".join(str(value) for value in astuple(wanted.prices))
+    await audit.record(
+        conn,
+        organiser_id=organiser_id,
+        actor=actor,
+        action="provider.set_prices",
+        subject_id=provider.provider_id,
+        reason=f"{wanted.programme} from {wanted.starts_on}: {cents} cents",
+    )
+
+
+async def list_prices(conn: Connection, *, business_id: str) -> tuple[Sequence[PriceList], date]:
+    """Every price list of a provider's, by organiser, programme and day; and the day in Finland.
+
+    Raises ProviderUnknown.
+    """
+    provider = await find_provider(conn, business_id)
+    return await queries.select_price_lists(conn, provider_id=provider.provider_id), await queries.select_today(conn)
 
 
 @dataclass(frozen=True, slots=True)

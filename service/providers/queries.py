@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Connection
 from service.providers.model import ApiKey, Approval, ApprovedProvider, Owner, Provider
+from service.providers.prices import PriceList, Prices
 
 INSERT_PROVIDER = """
 INSERT INTO providers (provider_id, business_id, name) VALUES ($1, $2, $3) ON CONFLICT (business_id) DO NOTHING
@@ -160,6 +161,95 @@ async def select_clock(conn: Connection) -> datetime:
     """The database's clock: the one that `created_at` and `revoked_at` were written by."""
     now: datetime = await conn.fetchval(SELECT_CLOCK)
     return now
+
+
+# Of one organiser ($3) or of a region ($4): those that have the programme and have approved the provider for it, on the
+# day or later.
+SELECT_APPROVERS = """
+SELECT o.organiser_id, o.slug
+  FROM organisers o JOIN programmes p ON p.organiser_id = o.organiser_id AND p.programme = $2
+ WHERE (o.organiser_id = $3 OR o.region_id = $4)
+   AND EXISTS (SELECT FROM approvals a
+                WHERE a.provider_id = $1 AND a.programme = $2 AND (a.valid_to IS NULL OR a.valid_to >= $5)
+                  AND (a.organiser_id = o.organiser_id OR a.region_id = o.region_id))
+ ORDER BY o.slug
+"""
+
+
+async def select_approvers(
+    conn: Connection, *, provider_id: UUID, programme: str, organiser_id: UUID | None, region_id: UUID | None, day: date
+) -> Sequence[tuple[UUID, str]]:
+    """The id and the short name of each."""
+    rows = await conn.fetch(SELECT_APPROVERS, provider_id, programme, organiser_id, region_id, day)
+    return [(row["organiser_id"], row["slug"]) for row in rows]
+
+
+SELECT_PRICE_LISTS = """
+SELECT o.slug, l.programme, l.starts_on, l.weekday_cents, l.evening_cents, l.saturday_cents, l.sunday_cents
+  FROM price_lists l JOIN organisers o USING (organiser_id)
+ WHERE l.provider_id = $1 ORDER BY o.slug, l.programme, l.starts_on
+"""
+
+
+async def select_price_lists(conn: Connection, *, provider_id: UUID) -> Sequence[PriceList]:
+    """Every list of a provider's, by organiser, programme and day."""
+    return [
+        PriceList(
+            organiser=row["slug"],
+            programme=row["programme"],
+            starts_on=row["starts_on"],
+            prices=Prices(row["weekday_cents"], row["evening_cents"], row["saturday_cents"], row["sunday_cents"]),
+        )
+        for row in await conn.fetch(SELECT_PRICE_LISTS, provider_id)
+    ]
+
+
+# A list that has begun is not touched, whoever asks: debits name it.
+UPSERT_PRICE_LIST = """
+INSERT INTO price_lists (price_list_id, organiser_id, provider_id, programme, starts_on, weekday_cents, evening_cents,
+    saturday_cents, sunday_cents, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT ON CONSTRAINT price_lists_one_a_day DO UPDATE
+SET (weekday_cents, evening_cents, saturday_cents, sunday_cents, created_by, created_at)
+  = ROW ($6, $7, $8, $9, $10, now())
+WHERE price_lists.starts_on > helsinki_today()
+"""
+
+
+async def upsert_price_list(
+    conn: Connection,
+    *,
+    price_list_id: UUID,
+    organiser_id: UUID,
+    provider_id: UUID,
+    programme: str,
+    starts_on: date,
+    prices: Prices,
+    created_by: str,
+) -> None:
+    """Store a list; one that begins on the same day and has not begun is replaced."""
+    await conn.execute(
+        UPSERT_PRICE_LIST,
+        price_list_id,
+        organiser_id,
+        provider_id,
+        programme,
+        starts_on,
+        prices.weekday_cents,
+        prices.evening_cents,
+        prices.saturday_cents,
+        prices.sunday_cents,
+        created_by,
+    )
+
+
+SELECT_TODAY = "SELECT helsinki_today()"
+
+
+async def select_today(conn: Connection) -> date:
+    """The day in Finland, by the database's clock."""
+    today: date = await conn.fetchval(SELECT_TODAY)
+    return today
 
 
 def _provider(row: Record) -> Provider:

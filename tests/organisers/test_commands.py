@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import shlex
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from typer.testing import CliRunner
@@ -66,3 +68,55 @@ def test_a_programme_says_how_families_are_written_to(environment: dict[str, str
 def test_what_cannot_be_is_told_as_a_sentence(environment: dict[str, str], line: str, status: int, told: str) -> None:
     run(environment, ADD)
     assert told in run(environment, line, status=status)
+
+
+TOMORROW = datetime.now(ZoneInfo("Europe/Helsinki")).date() + timedelta(days=2)  # tomorrow even if it is midnight soon
+
+
+def test_rules_are_set_from_a_day_on_and_shown_side_by_side(environment: dict[str, str]) -> None:
+    run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
+    line = (
+        f"rules set county kotipalvelu --starts-on {TOMORROW} --evening 18:00-22:00 --evening-cents 4020"
+        " --saturday-cents 4470 --sunday-cents 5580 --weekly-visits 2 --task-type lastenhoito --task-type siivous"
+        " --eves-are-holidays --no-show-allowed --late-entry-days 14"
+    )
+    told = run(environment, line)
+    assert told == run(environment, "rules list county kotipalvelu")
+    assert "from 2000-01-01 (in force)" in told
+    assert f"from {TOMORROW} (to come)" in told
+    for words in ("€40.20 / hour, 18:00–22:00", "€55.80 / hour", "lastenhoito, siivous", "14 days", "is charged"):
+        assert words in told
+    assert run(environment, line) == told
+    gone = run(
+        environment, f"rules set county kotipalvelu --starts-on {TOMORROW} --without evening --without task-types"
+    )
+    assert "18:00" not in gone
+    assert "siivous" not in gone
+    assert "€55.80" in gone
+
+
+def test_one_value_may_be_given_for_every_band(environment: dict[str, str]) -> None:
+    run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
+    told = run(environment, f"rules set county kotipalvelu --starts-on {TOMORROW} --unit-value-cents 3400")
+    assert told.count("€34.00") == 3  # and the evening is as the weekday
+    told = run(environment, f"rules set county kotipalvelu --starts-on {TOMORROW} --without values")
+    assert told.count("€34.00") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        ("--starts-on 2026-01-01 --step 30", 1, "A version that has begun never changes; the earliest day"),
+        (f"--starts-on {TOMORROW} --step 25", 1, "“step” is not possible"),
+        (f"--starts-on {TOMORROW} --evening-cents 4020", 1, "An evening needs a beginning"),
+        (f"--starts-on {TOMORROW} --weekly-minutes 20000", 1, "“weekly_minutes” is not possible"),
+        (f"--starts-on {TOMORROW} --evening late", 2, "18:00-22:00"),
+        ("--starts-on tomorrow", 2, "tomorrow"),
+        ("", 2, "--starts-on"),
+    ],
+)
+def test_rules_that_cannot_be_are_told_as_a_sentence(
+    environment: dict[str, str], options: str, status: int, told: str
+) -> None:
+    run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
+    assert told in run(environment, f"rules set county kotipalvelu {options}", status=status)

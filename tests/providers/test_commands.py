@@ -166,3 +166,24 @@ def test_a_missing_setting_and_a_database_that_is_down_are_told(command_line: Co
     down = command_line.run("organiser list", status=1, DATABASE_URL="postgresql://app@127.0.0.1:1/x?sslmode=disable")
     assert "Traceback" not in down.output
     assert down.stderr
+
+
+def test_prices_are_set_and_shown(command_line: CommandLine) -> None:
+    for line in SET_UP:
+        command_line.run(line)
+    first = (
+        "provider price set 2077474-0 --programme kotipalvelu --region kuusiranta --starts-on 2026-01-01"
+        " --weekday-cents 3600 --sunday-cents 6000"
+    )
+    told = command_line.run(first).output
+    assert command_line.run(first).output == told == command_line.run("provider price list 2077474-0").output
+    assert told.count("€36.00") == 3
+    assert "€60.00" in told
+    assert "in force" in told
+    refused = command_line.run(first.replace("3600", "3700"), status=1).output
+    assert "A version that has begun never changes" in refused
+    told = command_line.run(first.replace("3600", "3700").replace("2026-01-01", "2099-01-01"), status=1).output
+    assert "is not approved for the programme" in told
+    command_line.run(SET_UP[-1].replace("--valid-to 2026-12-31", ""))
+    told = command_line.run(first.replace("3600", "3700").replace("2026-01-01", "2099-01-01")).output
+    assert "to come" in told

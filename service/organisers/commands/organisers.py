@@ -1,4 +1,4 @@
-"""`python -m service organiser | region | programme …`"""
+"""`python -m service organiser | region | programme …`; a programme's rules are in `rules`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from service.channels.languages import MESSAGE_LANGUAGES, SERVED
 from service.command_line import print_table, run_in_transaction
 from service.money import MAX_AMOUNT, Unit, format_amount
 from service.organisers import operations
-from service.organisers.model import NAMES_REQUIRED, Programme, Receipts
+from service.organisers.commands.rules import actor, rules_app, worth
+from service.organisers.model import NAMES_REQUIRED, Receipts
 
 organiser_app = typer.Typer(help="Organisers: who decides and pays.", no_args_is_help=True)
 region_app = typer.Typer(help="Regions: organisers that share approvals of providers.", no_args_is_help=True)
 programme_app = typer.Typer(help="Programmes: what an organiser grants vouchers for.", no_args_is_help=True)
+programme_app.add_typer(rules_app, name="rules")
 
 OrganiserSlug = Annotated[str, typer.Option("--organiser", help="The organiser's short name.", show_default=False)]
 
@@ -125,6 +127,7 @@ def add_programme(
             unit_value_cents=unit_value_cents,
             neutral_texts=neutral_texts,
             receipts=receipts,
+            actor=actor(),
         )
     )
     Console().print(f"Programme {added.programme} of {organiser}", highlight=False, markup=False)
@@ -174,7 +177,7 @@ def list_programmes(organiser: OrganiserSlug) -> None:
             *(programme.names[language] for language in NAMES_REQUIRED),
             ", ".join(sorted(set(programme.names) - set(NAMES_REQUIRED))) or "–",
             format_amount(programme.step, programme.unit, "en"),
-            _worth(programme),
+            worth(programme.unit_value_cents, programme.unit),
             "neutral" if programme.neutral_texts else "plain",
             programme.receipts.value,
         )
@@ -189,10 +192,3 @@ def _names(given: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"not LANGUAGE=NAME with one of {', '.join(MESSAGE_LANGUAGES)}: {one}")
         names[language] = name
     return names
-
-
-def _worth(programme: Programme) -> str:
-    if programme.unit_value_cents is None:
-        return "–"
-    per = {Unit.MINUTES: "hour", Unit.VISITS: "visit", Unit.SESSIONS: "session", Unit.CENTS: ""}[programme.unit]
-    return f"{format_amount(programme.unit_value_cents, Unit.CENTS, 'en')} / {per}"
