@@ -179,6 +179,19 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
+async def snapshot(pool: Pool, *, max_s: float | None = None) -> AsyncIterator[Connection]:
+    """A connection in a read-only transaction that sees one moment throughout; after `max_s` (SILENCE_S) it is hung
+    up on.
+
+    Raises DatabaseUnavailable if the database cannot be had, or went away in the middle.
+    """
+    async with _acquired(pool) as connection, _hung_up_on_silence(connection, after_s=max_s):
+        with driver_errors_as_ours():
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+
+
+@asynccontextmanager
 async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
     """A connection on which each statement is a transaction of its own: single reads, and the debit's one
     call.
@@ -192,8 +205,8 @@ async def autocommit(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def _hung_up_on_silence(connection: Connection) -> AsyncIterator[None]:
-    hang_up = asyncio.get_running_loop().call_later(SILENCE_S, connection.terminate)
+async def _hung_up_on_silence(connection: Connection, after_s: float | None = None) -> AsyncIterator[None]:
+    hang_up = asyncio.get_running_loop().call_later(SILENCE_S if after_s is None else after_s, connection.terminate)
     try:
         yield
     finally:

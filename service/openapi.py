@@ -56,7 +56,7 @@ def _operation(route: Route, references: Any, schemas: Json) -> Json:
         "operationId": route.handler.__name__,
         "summary": route.summary,
         "description": (route.handler.__doc__ or "").strip(),
-        "tags": [route.path.split("/")[2]],
+        "tags": [route.path.split("/")[2].partition(".")[0]],
         "parameters": [*_path_parameters(route), *_header_parameters(route), *_query_parameters(route, schemas)],
         "responses": _responses(route, references),
     }
@@ -116,6 +116,8 @@ def _responses(route: Route, references: Any) -> Json:
     if route.answer is not None:
         success["description"] = (route.answer.__doc__ or "Done").strip().partition("\n")[0]
         success["content"] = {"application/json": {"schema": references[route.answer, "serialization"]}}
+    elif route.streams is not None:
+        success["content"] = {route.streams: {"schema": {"type": "string"}}}
     responses: Json = {str(route.status): success}
     by_status: defaultdict[int, list[type[SeteliError]]] = defaultdict(list)
     for error in dict.fromkeys(_errors(route)):

@@ -16,6 +16,7 @@ from service.web.calls import (
     Reply,
     RequestModel,
     Route,
+    Stream,
 )
 from service.web.edge import MAX_BODY_BYTES, add_routes, edge, once, problem_reply
 from service.web.errors import EDGE_ERRORS, status_of
@@ -33,6 +34,7 @@ __all__ = [
     "Reply",
     "RequestModel",
     "Route",
+    "Stream",
     "add_routes",
     "edge",
     "once",

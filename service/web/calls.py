@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self, TypeVar
 from uuid import UUID
@@ -24,7 +24,7 @@ class Caller:
     """Whose key it is, and what it may do."""
 
     key_id: UUID
-    owner: Literal["organiser", "provider"]
+    owner: Literal["organiser", "provider", "support"]
     owner_id: UUID
     permissions: frozenset[str]
 
@@ -162,7 +162,20 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Call], Awaitable[Reply]]
+@dataclass(frozen=True)
+class Stream:
+    """A reply too long to be made at once: the chunks are asked for as the caller takes them.
+
+    What fails before the first chunk is answered like any error. After it the headers are out, so the connection is cut
+    without the end of the transfer: a caller sees that it has not got everything.
+    """
+
+    chunks: AsyncGenerator[bytes, None]
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Reply | Stream]]
 
 
 @dataclass(frozen=True)
@@ -180,4 +193,5 @@ class Route:
     status: int = 200
     errors: tuple[type[SeteliError], ...] = ()
     idempotency: Literal["none", "optional", "required"] = "none"
+    streams: str | None = None  # in place of `answer`: the type of a Stream
     documented: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 
 import structlog
 from aiohttp import web
@@ -26,6 +27,7 @@ from service.web.calls import (
     Reply,
     RequestModel,
     Route,
+    Stream,
 )
 from service.web.errors import (
     BodyTooLarge,
@@ -44,7 +46,9 @@ from service.web.errors import (
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
+SENT_ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 READ_TIMEOUT_S = 10.0
+TAKE_TIMEOUT_S = 10.0  # below the 15 s after which PostgreSQL ends a transaction that waits for its user
 
 
 async def once(
@@ -104,25 +108,52 @@ def add_routes(app: web.Application, routes: Iterable[Route], resources: EdgeRes
         add(route.path, _handler(route, resources))
 
 
-def _handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handle(raw: web.Request) -> web.Response:
+def _handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(raw: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
         language = choose_language(raw.headers.get("Accept-Language"))
         try:
             reply = await route.handler(await _read_call(raw, route, resources, language))
+            response = await _send(raw, reply) if isinstance(reply, Stream) else to_response(reply)
         except SeteliError as error:
             if isinstance(error, DatabaseUnavailable):
                 metrics.database_unavailable.inc()
-            reply = problem_reply(error, language)
-        metrics.requests_s.labels(route.method, route.path, reply.status).observe(time.perf_counter() - started)
-        return to_response(reply)
+            response = to_response(problem_reply(error, language))
+        metrics.requests_s.labels(route.method, route.path, response.status).observe(time.perf_counter() - started)
+        return response
 
     return handle
 
 
+async def _send(raw: web.Request, stream: Stream) -> web.StreamResponse:
+    """Send the chunks as fast as they are taken. Raises what goes wrong before the first; later, hangs up."""
+    headers = {**SENT_ALWAYS, **stream.headers, "Content-Type": stream.content_type}
+    response = web.StreamResponse(headers=headers)
+    async with aclosing(stream.chunks) as chunks:
+        if raw.method == "HEAD":
+            await response.prepare(raw)
+            return response
+        chunk = await anext(chunks, b"")
+        is_whole = False
+        try:
+            await response.prepare(raw)
+            while chunk:
+                async with asyncio.timeout(TAKE_TIMEOUT_S):
+                    await response.write(chunk)
+                chunk = await anext(chunks, b"")
+            await response.write_eof()
+            is_whole = True
+        except (ConnectionError, TimeoutError, SeteliError) as error:
+            log.warning("stream_broken_off", path_template=_template(raw), error=type(error).__name__)
+        finally:
+            if not is_whole and raw.transport is not None:
+                raw.transport.abort()  # no end of the transfer, and no second answer behind half of the first
+    return response
+
+
 def to_response(reply: Reply) -> web.Response:
     body = reply.body.model_dump_json().encode() if isinstance(reply.body, BaseModel) else reply.body
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **reply.headers}
+    headers = {**SENT_ALWAYS, **reply.headers}
     if body is None:
         return web.Response(status=reply.status, headers=headers)
     headers["Content-Type"] = reply.content_type

@@ -1,16 +1,116 @@
-"""What a provider has charged, as it looks it up."""
+"""What a provider has charged, as it looks it up: a page, sums, or all of it.
+
+Sums and exports may read a lot: only a few of them at a time, so that there are always connections for debits.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
-from asyncpg import Record
+from asyncpg import QueryCanceledError, Record
 
-from service.db import Pool, autocommit
+from service.db import Connection, Pool, snapshot
+from service.debits.history import (
+    HistoryBusy,
+    HistoryFilter,
+    HistoryLine,
+    HistoryPlace,
+    HistorySum,
+    HistoryTooWide,
+    csv_header,
+    csv_lines,
+)
 from service.debits.queries import history as queries
+from service.money import Unit
+
+PAGE_TIMEOUT_MS = 10_000
+LONG_READS_AT_ONCE = 2
+LONG_READ_WAIT_S = 5.0
+EXPORT_BATCH = 1_000
+EXPORT_MAX_S = 900.0
 
 
-async def history(pool: Pool, *, provider_id: UUID, before: UUID | None, limit: int) -> list[Record]:
-    """A page of the provider's debits, newest first, each with what of it was taken back."""
-    async with autocommit(pool) as conn:
-        return await queries.history(conn, provider_id=provider_id, before=before, limit=limit)
+class LongReads:
+    """A process's sums and exports: at most LONG_READS_AT_ONCE use a connection at one time."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(LONG_READS_AT_ONCE)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Wait a while for a turn. Raises HistoryBusy."""
+        try:
+            async with asyncio.timeout(LONG_READ_WAIT_S):
+                await self._free.acquire()
+        except TimeoutError:
+            raise HistoryBusy from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+async def history(
+    pool: Pool, *, provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int
+) -> list[HistoryLine]:
+    """A page of the provider's debits, newest first, from behind `after` on. Raises HistoryTooWide."""
+    async with _reading(pool) as conn:
+        return await _page(conn, provider_id, asked, after, limit)
+
+
+async def history_sums(
+    pool: Pool, long_reads: LongReads, *, provider_id: UUID, asked: HistoryFilter
+) -> Sequence[HistorySum]:
+    """What all debits that the filter finds come to, by unit and by programme. Raises HistoryTooWide, HistoryBusy."""
+    async with long_reads.one(), _reading(pool) as conn:
+        with _too_wide():
+            rows = await queries.sums(conn, provider_id=provider_id, asked=asked)
+    return [HistorySum(**dict(row) | {"unit": Unit(row["unit"])}) for row in rows]
+
+
+async def export_history(
+    pool: Pool, long_reads: LongReads, *, provider_id: UUID, asked: HistoryFilter
+) -> AsyncGenerator[bytes, None]:
+    """All debits that the filter finds as CSV, as they were in one moment; no more than a batch in memory.
+
+    Batch by batch from where the last one ended, all on one snapshot: a cursor over the whole would be planned for the
+    whole, and sort millions before the first line. Close the generator to end it. Raises HistoryTooWide, HistoryBusy,
+    DatabaseUnavailable, at whatever line it happens; after EXPORT_MAX_S the connection is taken away from it.
+    """
+    async with long_reads.one(), _reading(pool, max_s=EXPORT_MAX_S) as conn:
+        lines = await _page(conn, provider_id, asked, None, EXPORT_BATCH)
+        yield csv_header() + csv_lines(lines)
+        while len(lines) == EXPORT_BATCH:
+            lines = await _page(conn, provider_id, asked, lines[-1].place_in(asked.order), EXPORT_BATCH)
+            if lines:
+                yield csv_lines(lines)
+
+
+@asynccontextmanager
+async def _reading(pool: Pool, **limits: float) -> AsyncIterator[Connection]:
+    async with snapshot(pool, **limits) as conn:
+        await queries.settle_for_reading(conn, timeout_ms=PAGE_TIMEOUT_MS)
+        yield conn
+
+
+async def _page(
+    conn: Connection, provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int
+) -> list[HistoryLine]:
+    with _too_wide():
+        rows = await queries.page(conn, provider_id=provider_id, asked=asked, after=after, limit=limit)
+    return [_line(row) for row in rows]
+
+
+def _line(row: Record) -> HistoryLine:
+    return HistoryLine(**dict(row) | {"unit": Unit(row["unit"])})
+
+
+@contextmanager
+def _too_wide() -> Iterator[None]:
+    try:
+        yield
+    except QueryCanceledError as error:
+        raise HistoryTooWide from error

@@ -1,31 +1,244 @@
-"""A provider's debits as it looks them up."""
+"""A provider's debits as it looks them up: one page, or all of them summed, by any of its filters.
+
+Every statement takes the same arguments (`_arguments`), and each filter that is not asked for is left out when it is
+planned: a plan is made for each call (`settle_for_reading`), for one that has to suit every filter suits none. What
+differs is where the rows are found first (`Lead`), so that a value that is rare among millions is not looked for in all
+of them, and the order, which is that of an index.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from itertools import product
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Connection
+from service.debits.history import HistoryFilter, HistoryOrder, HistoryPlace
 
-# Keyset on the id, which is a UUIDv7: newest first, and new debits never shift a page.
-HISTORY = """
-SELECT e.entry_id, e.voucher_id, e.amount, e.service_date, e.reference,
-       date_trunc('second', e.entered_at) AS entered_at,
-       v.unit, v.programme, o.slug AS organiser, d.decision_ref, c.last_four,
-       r.reversed, date_trunc('second', r.reversed_at) AS reversed_at
-FROM entries e
+
+class Lead(StrEnum):
+    """Where the rows are found first."""
+
+    PROVIDER = "provider"  # in the order that is asked for; and a worker's, whose index has that order, too
+    PROGRAMME = "programme"
+    CODE = "code"
+    DECISION = "decision"
+    TAKEN_BACK = "taken_back"
+    DISPUTE = "dispute"
+
+
+# What leads to `e`. A provider has few organisers and programmes: they are found by jumps over the index, and the rows
+# of each that fits are read in their order, so that the newest of all are the newest of these.
+_PAIRS = """(
+    WITH RECURSIVE pairs AS (
+        (SELECT p.organiser_id, p.programme FROM entries p WHERE p.provider_id = $1 AND p.kind = 'debit'
+         ORDER BY p.organiser_id, p.programme LIMIT 1)
+        UNION ALL
+        SELECT n.organiser_id, n.programme FROM pairs l, LATERAL (
+            SELECT p.organiser_id, p.programme FROM entries p
+            WHERE p.provider_id = $1 AND p.kind = 'debit'
+              AND (p.organiser_id, p.programme) > (l.organiser_id, l.programme)
+            ORDER BY p.organiser_id, p.programme LIMIT 1) n
+    )
+    SELECT k.organiser_id, k.programme FROM pairs k
+    WHERE ($9::text IS NULL OR k.programme = $9)
+      AND ($10::text IS NULL OR k.organiser_id = (SELECT g.organiser_id FROM organisers g WHERE g.slug = $10)))"""
+
+_FROM: Mapping[Lead, str] = {
+    Lead.PROVIDER: "entries e WHERE true",
+    Lead.PROGRAMME: f"{_PAIRS} k JOIN entries e USING (organiser_id, programme) WHERE true",
+    Lead.CODE: """codes k JOIN entries e USING (organiser_id, voucher_id, code_id) WHERE k.last_four = $13""",
+    Lead.DECISION: """organisers g JOIN decisions d ON d.organiser_id = g.organiser_id AND d.decision_ref = $14
+    JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.decision_id = d.decision_id
+    JOIN entries e ON e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id WHERE true""",
+    Lead.TAKEN_BACK: """(
+        SELECT DISTINCT ON (r.reverses) r.organiser_id, r.reverses AS entry_id FROM entries r
+        WHERE r.provider_id = $1 AND r.reverses IS NOT NULL ORDER BY r.reverses DESC) k
+    JOIN entries e USING (organiser_id, entry_id) WHERE true""",
+    Lead.DISPUTE: """disputes k JOIN entries e USING (organiser_id, entry_id)
+    WHERE k.provider_id = $1 AND k.resolved_at IS NULL""",
+}
+
+# What became of a debit, reversals and credits alike.
+_LEFT = """(
+    SELECT e.amount + COALESCE(sum(r.amount), 0)::bigint AS amount, -COALESCE(sum(r.amount), 0)::bigint AS taken,
+           e.pays_cents + COALESCE(sum(r.pays_cents), 0)::bigint AS pays_cents,
+           e.own_cents + COALESCE(sum(r.own_cents), 0)::bigint AS own_cents, max(r.entered_at) AS last_at
+    FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id) l"""
+# Not EXISTS, for that the planner would rather read and hash the whole other table; no comparison, for that it takes
+# to be true of one row in 200: of a condition like this it expects nothing, and keeps to the order that is asked for.
+_REVERSED = """COALESCE((SELECT true FROM entries r
+    WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id LIMIT 1), false)"""
+_SETTLED = """COALESCE((SELECT true FROM settled_entries s
+    WHERE s.organiser_id = e.organiser_id AND s.entry_id = e.entry_id), false)"""
+_DISPUTED = """COALESCE((SELECT true FROM disputes x
+    WHERE x.organiser_id = e.organiser_id AND x.entry_id = e.entry_id AND x.resolved_at IS NULL), false)"""
+# The one word for where a debit stands. Of several that hold, the first: what stops its payment, what paid it, what was
+# taken back. A dispute of what was taken back whole stops nothing.
+_STATE = f"""CASE WHEN l.amount > 0 AND {_DISPUTED} THEN 'disputed' WHEN {_SETTLED} THEN 'settled'
+    WHEN l.amount = 0 THEN 'reversed' WHEN l.taken > 0 THEN 'partly_reversed' ELSE 'captured' END"""
+
+# Ids are UUIDv7: the days of entry are a range of them, give or take what clocks differ ($15, $16).
+_FILTERS = f"""
+  AND e.provider_id = $1 AND e.kind = 'debit'
+  AND ($5::date IS NULL OR e.service_date >= $5) AND ($6::date IS NULL OR e.service_date <= $6)
+  AND ($7::date IS NULL OR e.entered_at >= $7::timestamp AT TIME ZONE 'Europe/Helsinki')
+  AND ($8::date IS NULL OR e.entered_at < ($8 + 1)::timestamp AT TIME ZONE 'Europe/Helsinki')
+  AND ($15::uuid IS NULL OR e.entry_id >= $15) AND ($16::uuid IS NULL OR e.entry_id < $16)
+  AND ($9::text IS NULL OR e.programme = $9)
+  AND ($10::text IS NULL OR e.organiser_id = (SELECT g.organiser_id FROM organisers g WHERE g.slug = $10))
+  AND ($11::text IS NULL OR e.worker = $11)
+  AND ($13::text IS NULL OR EXISTS (
+      SELECT FROM codes c WHERE c.organiser_id = e.organiser_id AND c.code_id = e.code_id AND c.last_four = $13))
+  AND ($14::text IS NULL OR EXISTS (
+      SELECT FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+      WHERE v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id AND d.decision_ref = $14))
+  AND ($12::text IS DISTINCT FROM 'settled' OR {_SETTLED})
+  AND ($12::text IS DISTINCT FROM 'captured' OR NOT ({_SETTLED} OR {_REVERSED} OR {_DISPUTED}))
+  AND ($12::text IS NULL OR $12 = 'captured' OR COALESCE((SELECT {_STATE} = $12 FROM {_LEFT}), false))"""
+
+_AFTER: Mapping[HistoryOrder, str] = {
+    HistoryOrder.ENTERED: "($2::uuid IS NULL OR e.entry_id < $2) AND $3::date IS NULL",
+    HistoryOrder.SERVED: "($2::uuid IS NULL OR (e.service_date, e.entry_id) < ($3::date, $2))",
+}
+_ORDER_BY: Mapping[HistoryOrder, str] = {
+    HistoryOrder.ENTERED: "ORDER BY e.entry_id DESC",
+    HistoryOrder.SERVED: "ORDER BY e.service_date DESC, e.entry_id DESC",
+}
+
+
+# First the rows, then what is told of them: planned together, one that seems dear to find spoils the joins of the rest.
+def _page_statement(lead: Lead, order: HistoryOrder) -> str:
+    condition = f"{_FILTERS} AND {_AFTER[order]} {_ORDER_BY[order]} LIMIT $4"
+    picked = f"SELECT e.* FROM {_FROM[lead]}{condition}"
+    if lead is Lead.PROGRAMME:
+        of_one = (
+            f"SELECT e.* FROM entries e WHERE e.organiser_id = k.organiser_id AND e.programme = k.programme{condition}"
+        )
+        picked = f"SELECT e.* FROM {_PAIRS} k, LATERAL ({of_one}) e {_ORDER_BY[order]} LIMIT $4"
+    return f"""
+WITH picked AS MATERIALIZED ({picked})
+SELECT e.entry_id AS debit_id, date_trunc('second', e.entered_at) AS entered_at, e.service_date, e.starts_at, e.ends_at,
+       e.visit_type, e.task_type, e.worker, e.reference, o.slug AS organiser, e.programme, d.decision_ref, e.voucher_id,
+       c.last_four AS code_last_four, e.hold_id, v.unit, e.amount, l.amount AS amount_left,
+       l.taken AS reversed_amount, date_trunc('second', l.last_at) AS reversed_at,
+       l.pays_cents AS voucher_pays_cents, l.own_cents AS family_pays_cents,
+       {_STATE} AS state, {_DISPUTED} AS disputed
+FROM picked e
 JOIN vouchers v ON v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id
 JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
 JOIN codes c ON c.organiser_id = e.organiser_id AND c.code_id = e.code_id
 JOIN organisers o ON o.organiser_id = e.organiser_id
-CROSS JOIN LATERAL (
-    SELECT COALESCE(-sum(x.amount), 0)::bigint AS reversed, max(x.entered_at) AS reversed_at
-    FROM entries x WHERE x.organiser_id = e.organiser_id AND x.reverses = e.entry_id) r
-WHERE e.provider_id = $1 AND e.kind = 'debit' AND ($2::uuid IS NULL OR e.entry_id < $2)
-ORDER BY e.entry_id DESC LIMIT $3
+CROSS JOIN LATERAL {_LEFT}
+{_ORDER_BY[order]}
 """
 
 
-async def history(conn: Connection, *, provider_id: UUID, before: UUID | None, limit: int) -> list[Record]:
-    return await conn.fetch(HISTORY, provider_id, before, limit)
+# Of many debits what was taken back is read in one go, of few each for itself. $2 to $4 are a page's; not used here.
+def _sums_statement(lead: Lead) -> str:
+    taken = "-sum(r.amount) AS taken, sum(r.pays_cents) AS pays_cents, sum(r.own_cents) AS own_cents"
+    if lead in (Lead.PROVIDER, Lead.PROGRAMME):
+        back = f"""(
+    SELECT r.organiser_id, r.reverses, {taken}
+    FROM entries r WHERE r.provider_id = $1 AND r.reverses IS NOT NULL GROUP BY r.organiser_id, r.reverses
+) l ON l.organiser_id = e.organiser_id AND l.reverses = e.entry_id"""
+    else:
+        back = f"""LATERAL (
+    SELECT {taken} FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id
+) l ON true"""
+    return f"""
+SELECT p.unit, e.programme, count(*) AS debits, sum(e.amount)::bigint AS amount,
+       COALESCE(sum(l.taken), 0)::bigint AS reversed_amount,
+       sum(e.pays_cents + COALESCE(l.pays_cents, 0))::bigint AS voucher_pays_cents,
+       sum(e.own_cents + COALESCE(l.own_cents, 0))::bigint AS family_pays_cents
+FROM (SELECT e.* FROM {_FROM[lead]}{_FILTERS} AND $2::uuid IS NULL AND $3::date IS NULL AND $4::int IS NULL) e
+JOIN programmes p ON p.organiser_id = e.organiser_id AND p.programme = e.programme
+LEFT JOIN {back}
+GROUP BY GROUPING SETS ((p.unit), (p.unit, e.programme))
+ORDER BY p.unit, e.programme NULLS FIRST
+"""
+
+
+PAGES: Mapping[tuple[Lead, HistoryOrder], str] = {
+    (lead, order): _page_statement(lead, order) for lead, order in product(Lead, HistoryOrder)
+}
+SUMS: Mapping[Lead, str] = {lead: _sums_statement(lead) for lead in Lead}
+
+
+def choose_lead(asked: HistoryFilter) -> Lead:
+    """The shortest way to the rows: of what leads to few, what leads to the fewest."""
+    if asked.decision_ref is not None:
+        return Lead.DECISION
+    if asked.last_four is not None:
+        return Lead.CODE
+    if asked.state == "disputed":
+        return Lead.DISPUTE
+    if asked.state in ("reversed", "partly_reversed"):
+        return Lead.TAKEN_BACK
+    # Days of service and workers have indexes of their own, in which a programme is looked for among the rows.
+    is_elsewhere = asked.worker is not None or asked.order is HistoryOrder.SERVED
+    if (asked.programme is not None or asked.organiser is not None) and not is_elsewhere:
+        return Lead.PROGRAMME
+    return Lead.PROVIDER
+
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""An id is made by a web process, the time of entry by the database."""
+
+
+def _first_id(day: date) -> UUID:
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+
+
+def _arguments(
+    provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int | None
+) -> Sequence[object]:
+    earliest = latest = None
+    if asked.entered_from is not None and asked.entered_from > date.min:
+        earliest = _first_id(asked.entered_from - CLOCKS_DIFFER)
+    if asked.entered_to is not None and asked.entered_to < date.max - 2 * CLOCKS_DIFFER:
+        latest = _first_id(asked.entered_to + 2 * CLOCKS_DIFFER)
+    return (
+        provider_id,
+        after.entry_id if after else None,
+        after.service_date if after else None,
+        limit,
+        asked.service_from,
+        asked.service_to,
+        asked.entered_from,
+        asked.entered_to,
+        asked.programme,
+        asked.organiser,
+        asked.worker,
+        asked.state,
+        asked.last_four,
+        asked.decision_ref,
+        earliest,
+        latest,
+    )
+
+
+def _settle(timeout_ms: int) -> str:
+    return f"SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL statement_timeout = {timeout_ms}"
+
+
+async def settle_for_reading(conn: Connection, *, timeout_ms: int) -> None:
+    """For the rest of the transaction: plans for the filters that are asked for, and an end to what takes too long."""
+    await conn.execute(_settle(timeout_ms))
+
+
+async def page(
+    conn: Connection, *, provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int
+) -> Sequence[Record]:
+    """At most `limit` debits in the filter's order, from behind a place in it."""
+    return await conn.fetch(PAGES[choose_lead(asked), asked.order], *_arguments(provider_id, asked, after, limit))
+
+
+async def sums(conn: Connection, *, provider_id: UUID, asked: HistoryFilter) -> Sequence[Record]:
+    """One row a unit (programme NULL) and one for each of its programmes."""
+    return await conn.fetch(SUMS[choose_lead(asked)], *_arguments(provider_id, asked, None, None))
