@@ -12,7 +12,7 @@ import pytest
 
 from service.sandbox.sample import COUNTY, TOWN
 from tests.families import PROVIDER
-from tests.installations import Installation, install, settings_for
+from tests.installations import Installation, decision, install, settings_for
 from tests.vouchers.changed import DAY, Changed, assert_money_adds_up, changed, this_monday, today
 
 
@@ -98,6 +98,14 @@ async def test_a_decision_that_made_a_voucher_or_changed_another_one_is_no_later
     assert await made.refused(decision_ref=own, granted=900) == "decision_differs"
     await other.change(decision_ref="KH-900", granted=900)
     assert await made.refused(decision_ref="KH-900", granted=900) == "decision_differs"
+
+
+async def test_a_later_decision_makes_no_voucher(here: Installation) -> None:
+    made = await changed(here)
+    await made.change(decision_ref="KH-900", granted=900)
+    answer = await here.call(COUNTY, "POST", "/v1/decisions", decision(decision_ref="KH-900"))
+    assert (answer.status, (await answer.json())["code"]) == (409, "decision_differs")
+    assert len(await made.rows("SELECT FROM vouchers WHERE voucher_id >= $1")) == 1
 
 
 async def test_another_organisers_voucher_is_not_there(here: Installation) -> None:

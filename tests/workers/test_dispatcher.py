@@ -26,9 +26,11 @@ def office(pool: Pool) -> Office:
 
 
 @asynccontextmanager
-async def delivering(office: Office, *, rounds: Sequence[Round] = ()) -> AsyncIterator[Dispatcher]:
+async def delivering(
+    office: Office, *, rounds: Sequence[Round] = (), schedules: Sequence[Round] = ()
+) -> AsyncIterator[Dispatcher]:
     """A dispatcher at work, stopped gracefully at the end."""
-    stop, dispatcher = asyncio.Event(), Dispatcher(replace(office.delivery, rounds=rounds))
+    stop, dispatcher = asyncio.Event(), Dispatcher(replace(office.delivery, rounds=rounds, schedules=schedules))
     running = asyncio.create_task(dispatcher.run(stop))
     try:
         yield dispatcher
@@ -364,6 +366,42 @@ async def test_trouble_with_families_does_not_hold_up_deliveries_and_is_tried_ag
             return calls == 3
 
         await until(is_done)
+
+
+async def test_schedules_run_by_their_own_clock_when_nobody_calls_and_at_once_when_somebody_does(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SCHEDULES_S", 0.2)
+    calls, families = 0, 0
+
+    async def schedule() -> int:
+        nonlocal calls
+        calls += 1
+        return 1 if calls < 3 else 0
+
+    async def round_() -> int:
+        nonlocal families
+        families += 1
+        return 0
+
+    async with delivering(office, rounds=(round_,), schedules=(schedule,)):
+
+        async def is_repeated() -> bool:
+            return calls >= 6
+
+        await until(is_repeated)
+        assert families == 1, "these have a clock of their own"
+    monkeypatch.setattr(module, "SCHEDULES_S", 600.0)
+    calls = 2
+    async with delivering(office, schedules=(schedule,)) as dispatcher:
+
+        async def is_called() -> bool:
+            return calls >= 4
+
+        await asyncio.sleep(0.3)
+        assert calls == 3
+        dispatcher.keep_schedules()
+        await until(is_called)
 
 
 async def test_tidying_is_done_with_every_repair(office: Office) -> None:

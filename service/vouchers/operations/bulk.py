@@ -68,7 +68,9 @@ async def issue_vouchers(
             if ref not in known:
                 check_rules(decision, today)
                 new.append(decision)
-            elif sealing.is_same_content(keys, organiser_id, ref, known[ref], fingerprint_text(decision)):
+            elif (before := known[ref]) is not None and sealing.is_same_content(
+                keys, organiser_id, ref, before, fingerprint_text(decision)
+            ):
                 already_there += 1
             else:
                 raise DecisionDiffers(decision_ref=ref)

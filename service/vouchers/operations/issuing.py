@@ -68,7 +68,8 @@ async def issue_voucher(
     )
     if not inserted.decision:
         earlier = await _find_same(conn, keys, decision, organiser)
-        assert earlier is not None, "decisions are never deleted"
+        if earlier is None:  # decisions are never deleted: this one has changed a voucher
+            raise DecisionDiffers(decision_ref=decision.decision_ref)
         return earlier
     if not inserted.code:
         await _draw_again(conn, keys, organiser.organiser_id, voucher_id, code.code_id, code_digits)

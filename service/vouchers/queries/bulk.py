@@ -14,13 +14,15 @@ from service.vouchers.queries.issuing import SealedCode, SealedContact
 
 SELECT_FINGERPRINTS = """
 SELECT decision_ref, fingerprint FROM decisions WHERE organiser_id = $1 AND decision_ref = ANY($2::text[])
+UNION ALL
+SELECT decision_ref, NULL FROM decision_versions WHERE organiser_id = $1 AND decision_ref = ANY($2::text[])
 """
 
 
 async def select_fingerprints(
     conn: Connection, *, organiser_id: UUID, decision_refs: Sequence[str]
-) -> Mapping[str, bytes]:
-    """Those of the decisions that are there, by decision_ref."""
+) -> Mapping[str, bytes | None]:
+    """Those of the decisions that are there, by decision_ref; None for one that changed a voucher."""
     rows = await conn.fetch(SELECT_FINGERPRINTS, organiser_id, decision_refs)
     return {row["decision_ref"]: row["fingerprint"] for row in rows}
 

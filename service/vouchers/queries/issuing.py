@@ -42,12 +42,14 @@ class Inserted:
 
 
 # One statement, one round trip. The foreign keys are checked at its end, when all rows are there. A code that somebody
-# else already has, under this index key or the one before it, is left out: the caller draws another.
+# else already has, under this index key or the one before it, is left out: the caller draws another. A decision that
+# has changed a voucher makes none.
 INSERT_VOUCHER = """
 WITH decision AS (
     INSERT INTO decisions (organiser_id, decision_id, decision_ref, programme, status, client_ref, granted,
         weekly_visits, weekly_minutes, valid_from, valid_to, fingerprint, created_by, confirmed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $5 = 'confirmed' THEN now() END)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $5 = 'confirmed' THEN now() END
+     WHERE NOT EXISTS (SELECT FROM decision_versions WHERE organiser_id = $1 AND decision_ref = $3)
     ON CONFLICT (organiser_id, decision_ref) DO NOTHING
     RETURNING decision_id
 ), voucher AS (
