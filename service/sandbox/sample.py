@@ -6,20 +6,24 @@ changes nothing. No such region, company or business id exists: Y-tunnus numbers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 
 from service.db import Connection
 from service.money import Unit
-from service.organisers.operations import add_organiser, add_programme, add_region
+from service.organisers.operations import add_organiser, add_programme, add_region, list_programmes
+from service.organisers.rules import RulesChange
 from service.providers.operations import (
     add_provider,
     approve,
     authenticate,
     create_key,
     list_keys,
+    list_prices,
     revoke_key,
+    set_prices,
 )
+from service.providers.prices import Prices
 
 REGION = "kuusiranta"
 COUNTY = "kuusirannan-hva"
@@ -32,13 +36,16 @@ CLEANING = "siivousapu"
 APPROVED_FROM = date(2026, 1, 1)
 
 
+LOADED_BY = "sample data"
+
+
 @dataclass(frozen=True)
 class _Programme:
     programme: str
     names: dict[str, str]
     unit: Unit
-    step: int
-    unit_value_cents: int | None
+    rules: dict[str, RulesChange]
+    """By organiser. Charging the county's home help asks for no hours: there the evening is worth what the day is."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +54,62 @@ class _Provider:
     name: str
     for_region: tuple[str, ...] = ()  # programmes that every organiser of the region has approved it for
     for_town: tuple[str, ...] = ()
+    home_help: dict[str, Prices] = field(default_factory=dict)  # what it asks, by organiser; else the voucher's value
 
+
+_HOME_HELP: RulesChange = {
+    "step": 15,
+    "weekday_cents": 3350,
+    "saturday_cents": 4470,
+    "sunday_cents": 5580,
+    "task_types": ("lastenhoito", "ruoanlaitto", "siivous"),
+}
+_COUPLE_THERAPY: RulesChange = {"weekday_cents": 9500, "no_show_allowed": True}
 
 PROGRAMMES = (
     _Programme(
         HOME_HELP,
         {"fi": "Kotipalvelu", "sv": "Hemservice", "en": "Home help"},
         Unit.MINUTES,
-        step=15,
-        unit_value_cents=3550,
+        {
+            COUNTY: _HOME_HELP,
+            TOWN: {**_HOME_HELP, "evening_cents": 4020, "evening_from": time(18), "evening_to": time(22)},
+        },
     ),
     _Programme(
         COUPLE_THERAPY,
         {"fi": "Pariterapia", "sv": "Parterapi", "en": "Couple therapy"},
         Unit.SESSIONS,
-        step=1,
-        unit_value_cents=9500,
+        {COUNTY: _COUPLE_THERAPY, TOWN: _COUPLE_THERAPY},
     ),
     _Programme(
         CLEANING,
         {"fi": "Siivousapu", "sv": "Städhjälp", "en": "Cleaning"},
         Unit.CENTS,
-        step=1,
-        unit_value_cents=None,
+        {COUNTY: {}, TOWN: {}},
     ),
 )
-FAMILY_SERVICES = _Provider("9000101-4", "Perhepalvelu Pihlajanmarja Oy", for_region=(HOME_HELP, COUPLE_THERAPY))
+FAMILY_SERVICES = _Provider(
+    "9000101-4",
+    "Perhepalvelu Pihlajanmarja Oy",
+    for_region=(HOME_HELP, COUPLE_THERAPY),
+    home_help={COUNTY: Prices(3600, 3600, 4800, 5950), TOWN: Prices(3600, 4350, 4800, 5950)},  # above the value
+)
 PROVIDERS = (
     FAMILY_SERVICES,
-    _Provider("9000202-5", "Kotiapu Käpylintu Oy", for_region=(HOME_HELP, CLEANING)),
+    _Provider(
+        "9000202-5",
+        "Kotiapu Käpylintu Oy",
+        for_region=(HOME_HELP, CLEANING),
+        home_help={COUNTY: Prices(3190, 3190, 4250, 5390), TOWN: Prices(3190, 3850, 4250, 5390)},  # below it
+    ),
     _Provider("9000303-6", "Terapiahuone Tyynesatama Osk", for_region=(COUPLE_THERAPY,)),
-    _Provider("9000404-7", "Arjen Apu Leppälahti Ky", for_town=(HOME_HELP, CLEANING)),
+    _Provider(
+        "9000404-7",
+        "Arjen Apu Leppälahti Ky",
+        for_town=(HOME_HELP, CLEANING),
+        home_help={TOWN: Prices(3350, 4020, 4470, 5580)},
+    ),
     _Provider("9000505-8", "Siivous Kirkas Kuura Oy", for_region=(CLEANING,)),
 )
 
@@ -102,18 +134,25 @@ async def load_sample(conn: Connection) -> None:
         directory_address="leppalahti.example/ps",
     )
     for organiser in (COUNTY, TOWN):
-        for programme in PROGRAMMES:
+        await _load_programmes(conn, organiser)
+    for provider in PROVIDERS:
+        await _load_provider(conn, provider)
+
+
+async def _load_programmes(conn: Connection, organiser: str) -> None:
+    """Those that are there keep their rules, which may be those of an earlier version of this file."""
+    known = {each.programme for each in await list_programmes(conn, organiser_slug=organiser)}
+    for programme in PROGRAMMES:
+        if programme.programme not in known:
             await add_programme(
                 conn,
                 organiser_slug=organiser,
                 programme=programme.programme,
                 names=programme.names,
                 unit=programme.unit,
-                step=programme.step,
-                unit_value_cents=programme.unit_value_cents,
+                rules=programme.rules[organiser],
+                actor=LOADED_BY,
             )
-    for provider in PROVIDERS:
-        await _load_provider(conn, provider)
 
 
 async def _load_provider(conn: Connection, provider: _Provider) -> None:
@@ -134,6 +173,21 @@ async def _load_provider(conn: Connection, provider: _Provider) -> None:
             organiser_slug=TOWN,
             valid_from=APPROVED_FROM,
         )
+    known, _ = await list_prices(conn, business_id=provider.business_id)
+    for organiser, prices in provider.home_help.items():
+        if not any((each.organiser, each.programme) == (organiser, HOME_HELP) for each in known):
+            await set_prices(
+                conn,
+                business_id=provider.business_id,
+                programme=HOME_HELP,
+                organiser_slug=organiser,
+                starts_on=APPROVED_FROM,
+                weekday_cents=prices.weekday_cents,
+                evening_cents=prices.evening_cents,
+                saturday_cents=prices.saturday_cents,
+                sunday_cents=prices.sunday_cents,
+                actor=LOADED_BY,
+            )
 
 
 @dataclass(frozen=True)

@@ -142,11 +142,13 @@ async def validate_code(scene: Scene) -> Scene:
 
 
 async def debit_visit(scene: Scene) -> Scene:
-    """After the visit the provider charges it."""
+    """After the visit the provider, who asks a little more than the voucher is worth, charges it."""
     key, texts_before = f"visit-{scene.run}", await sids_of(scene)
     answer = await debit(scene, amount=VISIT_MINUTES, key=key)
-    scene.screen.answered(answer.status, chosen(answer, "debit_id", "amount", "unit", "service_date", "available"))
+    pays = ("voucher_pays_cents", "family_pays_cents")
+    scene.screen.answered(answer.status, chosen(answer, "debit_id", "amount", "service_date", *pays, "available"))
     expect(answer.status == 201, f"expected 201, got {answer.status}")
+    expect(all(answer.json[cents] > 0 for cents in pays), "the answer does not say who pays what")
     left = GRANTED_MINUTES - VISIT_MINUTES
     seen = await validate(scene, scene.code)
     expect(answer.json["available"] == left == seen.json["available"], "what is left does not add up")

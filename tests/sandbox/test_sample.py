@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from stdnum.fi import ytunnus
 
 from service.db import Connection
-from service.organisers.operations import find_organiser, list_organisers, list_programmes
+from service.organisers.operations import find_organiser, list_organisers, list_programmes, rules_of
 from service.providers.operations import authenticate, list_keys, list_providers
-from service.sandbox.sample import COUNTY, PROVIDERS, TOWN, load_keys, load_sample
+from service.sandbox.sample import COUNTY, HOME_HELP, PROVIDERS, TOWN, load_keys, load_sample
 
-TABLES = ("regions", "organisers", "programmes", "providers", "approvals", "api_keys")
+TABLES = (
+    *(
+        "regions",
+        "organisers",
+        "programmes",
+        "programme_rules",
+        "providers",
+        "approvals",
+        "price_lists",
+        "api_keys",
+        "audit",
+    ),
+)
 
 
 async def contents(conn: Connection) -> list[object]:
@@ -59,3 +71,30 @@ async def test_forgotten_keys_are_revoked_and_made_anew_as_often_as_needed(db: C
     assert await authenticate(db, latest.organiser_key, datetime.now(UTC)) is not None
     listed = await list_keys(db, organiser_slug=COUNTY)
     assert sum(key.revoked_at is None for key in listed) == 1
+
+
+async def test_home_help_has_bands_and_providers_ask_less_as_much_or_more(db: Connection) -> None:
+    await load_sample(db)
+    day = date(2026, 3, 17)
+    for slug, compared in ((COUNTY, [-1, 1]), (TOWN, [-1, 0, 1])):
+        organiser = await find_organiser(db, slug)
+        rules = await rules_of(db, organiser_id=organiser.organiser_id, programme=HOME_HELP, day=day)
+        assert (rules.weekday_cents, rules.sunday_cents) == (3350, 5580)
+        asked = await db.fetch("SELECT weekday_cents FROM price_lists WHERE organiser_id = $1", organiser.organiser_id)
+        assert sorted((each[0] > 3350) - (each[0] < 3350) for each in asked) == compared
+
+
+async def test_the_countys_home_help_is_charged_without_telling_the_hours(db: Connection) -> None:
+    await load_sample(db)
+    county = await find_organiser(db, COUNTY)
+    rules = await rules_of(db, organiser_id=county.organiser_id, programme=HOME_HELP, day=date(2026, 3, 17))
+    assert rules.evening_from is None
+
+
+async def test_what_an_earlier_sample_left_stays(db: Connection) -> None:
+    await load_sample(db)
+    await db.execute("UPDATE programme_rules SET weekday_cents = 3000 WHERE weekday_cents IS NOT NULL")
+    await db.execute("UPDATE price_lists SET weekday_cents = 3000")
+    before = await contents(db)
+    await load_sample(db)
+    assert await contents(db) == before
