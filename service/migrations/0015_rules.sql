@@ -105,7 +105,8 @@ CREATE TABLE holds (
     provider_id     uuid NOT NULL,
     credential_id   uuid NOT NULL,
     state           text NOT NULL DEFAULT 'held',
-    amount          bigint NOT NULL,
+    asked           bigint,         -- none: as long as the times say, or one visit
+    amount          bigint NOT NULL, -- kept: less than asked where no more was left and a part would do
     visits          integer NOT NULL,
     minutes         bigint NOT NULL,
     service_date    date NOT NULL,

@@ -156,7 +156,7 @@ DECLARE
     c charge_check;
     v_counts_visits CONSTANT boolean := v.unit IN ('visits', 'sessions');
     v_per CONSTANT bigint := CASE WHEN v.unit IN ('visits', 'sessions') THEN 1 ELSE 60 END;
-    v_room CONSTANT bigint := v.available + COALESCE(h.amount, 0);
+    v_room CONSTANT bigint := COALESCE(h.amount, v.available);
     v_rules programme_rules;
     v_prices price_lists;
     v_band text;
@@ -189,7 +189,7 @@ BEGIN
     c.pays_cents := CASE WHEN v.unit = 'cents' THEN c.amount END;
 
     -- What that costs. Money is only worked out where no amount but the hours are told.
-    IF v_rules.weekday_cents IS NOT NULL AND (v.unit <> 'cents' OR (o.segment_bands IS NOT NULL AND o.amount IS NULL)) THEN
+    IF v.unit <> 'cents' OR (v_rules.weekday_cents IS NOT NULL AND o.segment_bands IS NOT NULL AND o.amount IS NULL) THEN
         v_left := c.amount;
         FOR i IN 1 .. cardinality(c.segment_bands) LOOP
             v_value := of_band(c.segment_bands[i], v_rules.weekday_cents, v_rules.evening_cents, v_rules.saturday_cents, v_rules.sunday_cents);
@@ -202,6 +202,8 @@ BEGIN
             END IF;
             v_paid := v_paid + LEAST(v_price, v_value) * c.segment_amounts[i];
         END LOOP;
+    END IF;
+    IF v_rules.weekday_cents IS NOT NULL AND (v.unit <> 'cents' OR (o.segment_bands IS NOT NULL AND o.amount IS NULL)) THEN
         c.pays_cents := (2 * v_paid + v_per) / (2 * v_per);
         IF v.unit = 'cents' THEN
             c.asked := c.pays_cents;
@@ -233,9 +235,9 @@ BEGIN
         WHEN o.visit_type = 'no_show' AND NOT v_rules.no_show_allowed THEN 'no_show_not_allowed'
         WHEN v_rules.task_types <> '{}' AND o.task_type <> ALL(v_rules.task_types) THEN 'task_type_unknown'
         WHEN o.starts_at IS NULL AND p_what <> 'validate' AND v_band = 'weekday' AND v.unit <> 'cents' AND v_rules.evening_from IS NOT NULL
-             AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents) THEN 'times_required'
+             AND v_rules.weekday_cents IS NOT NULL AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents) THEN 'times_required'
         WHEN c.asked IS NULL THEN 'amount_required'
-        WHEN c.asked > h.amount THEN 'capture_above_hold'
+        WHEN c.asked > h.amount AND o.partial IS NOT TRUE THEN 'capture_above_hold'
         WHEN v.unit = 'minutes' AND o.segment_amounts IS NOT NULL AND c.asked <> (SELECT sum(s) FROM unnest(o.segment_amounts) s)
             THEN 'amount_differs_from_times'
         WHEN c.asked <= 0 OR c.asked % v_rules.step <> 0 THEN 'amount_not_in_steps'
@@ -439,11 +441,11 @@ BEGIN
     IF outcome = 'ok' THEN
         UPDATE vouchers v SET available = v.available - v_check.amount, held = v.held + v_check.amount
         WHERE v.organiser_id = v_voucher.organiser_id AND v.voucher_id = v_voucher.voucher_id RETURNING v.available INTO v_available;
-        INSERT INTO holds (organiser_id, hold_id, voucher_id, code_id, provider_id, credential_id, amount, visits, minutes, service_date,
+        INSERT INTO holds (organiser_id, hold_id, voucher_id, code_id, provider_id, credential_id, asked, amount, visits, minutes, service_date,
                            starts_at, ends_at, task_type, worker, reference, rules_from, segment_bands, segment_amounts, lapses_at)
-        VALUES (v_voucher.organiser_id, o.new_id, v_voucher.voucher_id, v_voucher.code_id, o.provider_id, o.credential_id, v_check.amount,
+        VALUES (v_voucher.organiser_id, o.new_id, v_voucher.voucher_id, v_voucher.code_id, o.provider_id, o.credential_id, o.amount, v_check.amount,
                 v_check.visits, v_check.minutes, v_service_date, o.starts_at, o.ends_at, o.task_type, o.worker, o.reference,
-                (v_check.rules).starts_on, o.segment_bands, CASE WHEN o.segment_bands IS NOT NULL THEN v_check.segment_amounts END, v_lapses_at);
+                (v_check.rules).starts_on, o.segment_bands, o.segment_amounts, v_lapses_at);
         answer := json_build_object(
             'hold_id', o.new_id, 'voucher_id', v_voucher.voucher_id, 'programme', v_voucher.programme, 'state', 'held',
             'amount', v_check.amount, 'unit', v_voucher.unit, 'not_covered', v_check.asked - v_check.amount,
@@ -486,25 +488,29 @@ BEGIN
             outcome := 'capture_on_another_day';
             answer := jsonb_build_object('service_date', v_hold.service_date)::text;
         ELSE
+            o.partial := false;
             IF o.starts_at IS NULL THEN
                 o.starts_at := v_hold.starts_at;
                 o.ends_at := v_hold.ends_at;
-                -- The beginning of what was booked, as long as it was.
-                IF o.amount IS NULL OR o.amount = v_hold.amount OR v_voucher.unit <> 'minutes' THEN
+                IF o.amount IS NULL THEN
+                    -- As it was promised: the same amount, and the same for the family to pay.
+                    o.amount := v_hold.asked;
+                    o.partial := true;
                     o.segment_bands := v_hold.segment_bands;
                     o.segment_amounts := v_hold.segment_amounts;
-                ELSIF v_hold.segment_bands IS NOT NULL THEN
+                ELSIF v_voucher.unit = 'cents' THEN
+                    o.segment_bands := v_hold.segment_bands;
+                    o.segment_amounts := v_hold.segment_amounts;
+                ELSIF v_hold.segment_bands IS NOT NULL AND o.amount <= v_hold.amount THEN  -- the beginning of what was booked
                     SELECT array_agg(s.band ORDER BY s.i), array_agg(s.part ORDER BY s.i) INTO o.segment_bands, o.segment_amounts
                     FROM (SELECT t.i, t.band, LEAST(t.amount, o.amount - (sum(t.amount) OVER (ORDER BY t.i) - t.amount)) AS part
                           FROM unnest(v_hold.segment_bands, v_hold.segment_amounts) WITH ORDINALITY AS t (band, amount, i)) s
                     WHERE s.part > 0;
                 END IF;
-                IF o.amount IS NULL THEN o.amount := v_hold.amount; END IF;
             END IF;
             o.task_type := COALESCE(o.task_type, v_hold.task_type);
             o.worker := COALESCE(o.worker, v_hold.worker);
             o.reference := COALESCE(o.reference, v_hold.reference);
-            o.partial := false;
             SELECT * INTO v_check FROM check_charge(v_voucher, o, 'capture', v_today, v_hold.service_date, p_holidays, p_eves, v_hold);
             outcome := COALESCE(v_check.outcome, 'ok');
             answer := v_check.details::text;
@@ -702,8 +708,8 @@ BEGIN
         'initials', b.initials, 'municipality', b.municipality,
         'decision_ref', d.decision_ref, 'decision_status', d.status,
         'task_types', v_rules.task_types, 'no_show_allowed', v_rules.no_show_allowed, 'free_by_law', v_rules.free_by_law,
-        'times_asked', v_rules.evening_from IS NOT NULL AND v_voucher.unit <> 'cents'
-                       AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents),
+        'times_asked', COALESCE(v_rules.evening_from IS NOT NULL AND v_rules.weekday_cents IS NOT NULL AND v_voucher.unit <> 'cents'
+                                AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents), false),
         'amount', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.amount END,
         'voucher_pays_cents', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.pays_cents END,
         'family_pays_cents', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.own_cents END,
