@@ -129,7 +129,7 @@ END $$;
 CREATE FUNCTION late_entry_days_of(v vouchers) RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT max(r.late_entry_days) FROM programme_rules r
-    WHERE r.organiser_id = v.organiser_id AND r.programme = v.programme AND r.starts_on <= LEAST(v.valid_to, v.cancelled_from)
+    WHERE r.organiser_id = v.organiser_id AND r.programme = v.programme AND r.starts_on <= GREATEST(v.valid_from, LEAST(v.valid_to, v.cancelled_from))
       AND r.starts_on >= COALESCE((rules_on(v.organiser_id, v.programme, v.valid_from)).starts_on, '-infinity')
 $$;
 
