@@ -113,6 +113,7 @@ def add_commands() -> None:
     from service.organisers.commands import organiser_app, programme_app, region_app
     from service.providers.commands import key_app, provider_app
     from service.sandbox.commands import demo
+    from service.staff.commands import staff_app
     from service.vouchers.commands import import_app, rotate_keys, voucher_app
 
     for name, commands in (
@@ -120,6 +121,7 @@ def add_commands() -> None:
         ("organiser", organiser_app),
         ("programme", programme_app),
         ("provider", provider_app),
+        ("staff", staff_app),
         ("key", key_app),
         ("voucher", voucher_app),
         ("import", import_app),

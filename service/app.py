@@ -13,6 +13,7 @@ from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
 from service.resources import Resources, open_resources
 from service.settings import Settings
+from service.staff import handlers as staff_handlers
 from service.vouchers import handlers as voucher_handlers
 from service.web import MAX_BODY_BYTES, Route, add_routes, edge
 
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 ROUTES: tuple[Route, ...] = (
     *voucher_handlers.ROUTES,
     *debit_handlers.ROUTES,
+    *staff_handlers.ROUTES,
     *attention_handlers.ROUTES,
     *channel_handlers.ROUTES,
     *site.ROUTES,

@@ -13,6 +13,9 @@ from service.crypto import BlindIndex
 from service.db import Connection
 from service.errors import IdempotencyKeyReused
 
+TEXTED_PREFIX = "sms:"
+"""Keys of charges by text begin with it, and those of API callers must not: both are of one provider."""
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -104,7 +104,11 @@ def catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
 
 def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
     """The sentence and the next step for an error code. KeyError when the code has none: a test prevents that."""
-    entry = catalogue(language if language in LANGUAGES else "en")[code]
+    return fill_in(catalogue(language if language in LANGUAGES else "en")[code], details, language)
+
+
+def fill_in(entry: Mapping[str, str], details: Mapping[str, Detail], language: str) -> Problem:
+    """An entry's sentences with the details in their places: days and amounts as people write them."""
     fill, values = _Lenient(language), {**details, **_amounts_in_words(details, language)}
     return Problem(
         detail=fill.vformat(entry["detail"], (), values),

@@ -7,7 +7,7 @@ its secret part is registered here, so that channels need not know what a vouche
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parseaddr
@@ -34,6 +34,10 @@ from service.debits.operations import DebitGroup, debit_group
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
 from service.settings import MissingSettings, Settings
+from service.staff.model import Caps
+from service.staff.operations.charging import TextCharging
+from service.staff.operations.numbers import QUESTION_KIND, question_fields
+from service.staff.operations.rotation import rotate_workers
 from service.vouchers import operations as vouchers
 from service.vouchers import reminders
 from service.vouchers.operations.replies import Replies
@@ -52,6 +56,8 @@ class Resources:
     receipt_group: ReceiptGroup
     delivery: Delivery
     reception: Reception
+    rotations: Mapping[str, Callable[[Pool, Keys], Awaitable[int]]]
+    """What nouns above vouchers have sealed, moved to newer keys with everything else."""
 
     async def authenticate(self, key: str) -> Caller | None:
         return await self.credentials.authenticate(key)
@@ -85,10 +91,12 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             credentials=Credentials(pool),
             debit_group=debits,
             receipt_group=receipts,
+            rotations={"workers": rotate_workers},
             reception=Reception(
                 reply=Replies(keys, find_told_debit).answer,
                 countries=settings.sms_countries,
                 answers_per_day=settings.text_answers_per_day,
+                charge=_text_charging(settings, keys).take,
             ),
             delivery=Delivery(
                 pool=pool,
@@ -98,6 +106,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 settings=settings,
                 secret_fields={
                     VOUCHER: partial(_voucher_secrets, keys),
+                    QUESTION_KIND: partial(question_fields, keys),
                     **dict.fromkeys(family_receipts.KINDS, family_receipts.receipt_fields),
                     **{kind: partial(reminders.reminder_fields, kind) for kind in reminders.KINDS},
                 },
@@ -111,6 +120,17 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 ),
             ),
         )
+
+
+def _text_charging(settings: Settings, keys: Keys) -> TextCharging:
+    caps = Caps(
+        minutes=settings.text_charge_minutes,
+        cents=settings.text_charge_cents,
+        visits=settings.text_charge_visits,
+        charges_per_day=settings.text_charges_per_day,
+        texts_per_day=settings.charge_texts_per_day,
+    )
+    return TextCharging(keys, caps, settings.code_digits, settings.quiet_hours)
 
 
 async def _open_gateways(settings: Settings, stack: AsyncExitStack) -> Mapping[ChannelName, Gateway]:

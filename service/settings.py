@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     concurrent_mails: int = Field(default=8, ge=1)  # a pool of their own: a mail server that hangs delays no text
     resends_per_day: int = Field(default=5, ge=1)
     text_answers_per_day: int = Field(default=10, ge=1)  # to one number that texts us
+    # What a provider's worker may charge by one text, and how often a day it may charge and be answered.
+    text_charge_minutes: int = Field(default=8 * 60, ge=1)
+    text_charge_cents: int = Field(default=300_00, ge=1)
+    text_charge_visits: int = Field(default=2, ge=1)
+    text_charges_per_day: int = Field(default=12, ge=1)
+    charge_texts_per_day: int = Field(default=40, ge=1)
     # Limits over all workers. 0: none.
     sms_per_second: float = Field(default=0, ge=0)
     mails_per_second: float = Field(default=0, ge=0)

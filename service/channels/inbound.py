@@ -54,6 +54,9 @@ class Effect(StrEnum):
     RESENT = "resent"
     RESEND_LIMITED = "resend_limited"
     DISPUTED = "disputed"
+    CHARGED = "charged"  # a worker's visit
+    CHARGE_ASKED = "charge_asked"
+    CHARGE_REFUSED = "charge_refused"
     STOPPED = "stopped"
     STARTED = "started"
     # The rest is silence.
@@ -62,6 +65,7 @@ class Effect(StrEnum):
     ECHO = "echo"  # one of our own texts
     REPEATED = "repeated"
     OVER_LIMIT = "over_limit"
+    UNANSWERABLE = "unanswerable"  # a worker whose number must not be written to: nothing is charged unseen
 
 
 ANSWERING = (

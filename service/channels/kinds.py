@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.channels.languages import Intent
+from service.channels.languages import MESSAGE_LANGUAGES, Intent
 
 # A text stays within its parts as long as the values keep to these lengths in septets (å and ö are one, € is two) or,
 # in alphabets beyond GSM-7, in 16-bit units. Whoever takes the values in enforces them.
@@ -17,6 +17,7 @@ PROGRAMME_NAME_MAX = 26  # "Lapsiperheiden kotipalvelu"
 DIRECTORY_MAX = 30
 HELP_PHONE_MAX = 16
 PROVIDER_NAME_SHOWN_MAX = 30  # longer names are shortened in text messages
+REASON_MAX = 140  # why a worker's text charged nothing
 
 # What rendering itself adds: the words a family can answer with, empty where the sender cannot receive.
 REPLY_WORDS: Mapping[str, Intent] = {
@@ -38,14 +39,23 @@ class Kind:
     has_neutral: bool = False
     has_email: bool = True
     """Whether there is a mail of its own; otherwise a mail carries the words of the text message."""
+    languages: tuple[str, ...] = MESSAGE_LANGUAGES
 
     @property
     def all_fields(self) -> frozenset[str]:
         return self.fields | self.secret_fields
 
 
+# Providers' workers, unlike families, read the languages that the API speaks.
+WORKERS_READ = ("fi", "sv", "en")
+
+
 def _kind(fields: str, *, opened: str = "", has_neutral: bool = False, has_email: bool = True) -> Kind:
     return Kind(frozenset(fields.split()), frozenset(opened.split()), has_neutral, has_email)
+
+
+def _to_workers(fields: str, *, opened: str = "") -> Kind:
+    return Kind(frozenset(fields.split()), frozenset(opened.split()), has_email=False, languages=WORKERS_READ)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -64,4 +74,7 @@ KINDS: Mapping[str, Kind] = {
     "reply_unknown": _kind("help_phone", has_email=False),
     "reply_dispute": _kind("provider amount service_date help_phone", has_neutral=True, has_email=False),
     "reply_resend_limit": _kind("help_phone", has_email=False),
+    "reply_charge_done": _to_workers("last_four amount service_date family_pays left"),
+    "reply_charge_question": _to_workers("last_four amount service_date family_pays", opened="number"),
+    "reply_charge_refused": _to_workers("last_four reason next_step"),
 }

@@ -18,8 +18,10 @@ RESERVE_SHARE = 1.2
 
 BUDGET_REASON = "budget"
 
-FIRST_IS_EXEMPT = frozenset({"voucher"})
-"""Kinds whose first message about a subject is sent however many texts the number got: families share phones."""
+FIRST_IS_EXEMPT = frozenset({"voucher", "reply_charge_done", "reply_charge_question", "reply_charge_refused"})
+"""Kinds whose first message about a subject is sent however many texts the number got: families share phones, and a
+worker who has charged a dozen visits is told of each. Each answer to a charge is about a subject of its own; how many
+there are a day is limited where they are made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,9 @@ HAS_RECEIPTS: Mapping[ChannelName, bool] = {"sms": True, "email": False}
 MOST_LOOK_UPS = 2
 ANSWER_PRIORITY = 7
 """Of answers to texts: after every voucher, and not of the reserve that is kept for those when the budget is spent."""
+CHARGE_ANSWER_PRIORITY = 6
+"""Of what a worker is told of its charge: at the family's door it is waited for, and so few a day that it cannot spend
+the reserve."""
 PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
 PAUSED_RETRY_S = 60.0  # behind the messages that wait, so that another one probes the gateway
 MOST_PAUSES = 2

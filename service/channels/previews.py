@@ -13,6 +13,7 @@ from service.channels.kinds import (
     HELP_PHONE_MAX,
     KINDS,
     PROGRAMME_NAME_MAX,
+    REASON_MAX,
 )
 from service.channels.phrases import format_balance, format_day, format_weekly
 from service.money import Unit, format_amount
@@ -30,6 +31,11 @@ _PROGRAMME_NAMES = {
     "et": "Koduabi",
 }
 _BALANCE_LINES_MAX = 3
+_REASONS = {
+    "fi": {"reason": "PIN on väärä.", "next_step": "Yrityksiä jäljellä: 2."},
+    "sv": {"reason": "PIN-koden är fel.", "next_step": "Försök kvar: 2."},
+    "en": {"reason": "The PIN is wrong.", "next_step": "Tries left: 2."},
+}
 
 
 def typical_values(kind: str, language: str) -> Mapping[str, str]:
@@ -54,6 +60,9 @@ def typical_values(kind: str, language: str) -> Mapping[str, str]:
             "left": left,
             "last_four": "9268",
             "count": "2",
+            "number": "4821",
+            "family_pays": format_amount(1250, Unit.CENTS, language),
+            **_REASONS.get(language, _REASONS["en"]),
             "lines": format_balance("9268", left, valid_to, language),
         },
     )
@@ -82,6 +91,10 @@ def longest_values(kind: str, language: str) -> Mapping[str, str]:
             "left": amount,
             "last_four": "4444",
             "count": "99",
+            "number": "4444",
+            "family_pays": format_amount(99999, Unit.CENTS, language),
+            "reason": "X" * REASON_MAX,
+            "next_step": "X" * REASON_MAX,
             "lines": "\n".join([format_balance("4444", amount, day, language)] * _BALANCE_LINES_MAX),
         },
     )

@@ -27,7 +27,7 @@ CREATE INDEX workers_of_provider ON workers (provider_id, worker_id);
 -- goes with its answer. The code is here as its id alone.
 CREATE TABLE charge_questions (
     worker_id     uuid PRIMARY KEY REFERENCES workers,
-    question_id   uuid NOT NULL,
+    question_id   uuid NOT NULL CONSTRAINT charge_questions_id_once UNIQUE,
     number_sealed bytea NOT NULL,    -- what is to be texted back
     organiser_id  uuid NOT NULL,
     code_id       uuid NOT NULL,

@@ -19,7 +19,7 @@ KEY_NAME_MAX = 60
 PROVIDER_NAME_MAX = 120
 PERMISSIONS: dict[Owner, frozenset[str]] = {
     "organiser": frozenset({"decisions:write", "vouchers:read", "vouchers:write"}),
-    "provider": frozenset({"vouchers:validate", "debits:write", "debits:read"}),
+    "provider": frozenset({"vouchers:validate", "debits:write", "debits:read", "workers:write"}),
 }
 
 

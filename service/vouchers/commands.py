@@ -153,7 +153,7 @@ def rotate_keys() -> None:
                 progress.update(tasks[step], completed=done, total=max(done, total))
 
             async with open_resources(load_settings()) as resources:
-                return await rotate(resources.pool, resources.keys, on_progress=tell)
+                return await rotate(resources.pool, resources.keys, on_progress=tell, also=resources.rotations)
 
     with errors_as_sentences():
         rotation = asyncio.run(run())

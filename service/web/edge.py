@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from service import metrics
 from service.db import Connection
 from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
-from service.idempotency import claim_or_replay, store_answer
+from service.idempotency import TEXTED_PREFIX, claim_or_replay, store_answer
 from service.logs import exception_fields
 from service.problems import choose_language, field_reason, problem
 from service.web.calls import (
@@ -35,6 +35,7 @@ from service.web.errors import (
     BrokenJson,
     Forbidden,
     IdempotencyKeyMissing,
+    IdempotencyKeyReserved,
     InternalError,
     MethodNotAllowed,
     NotJson,
@@ -198,6 +199,8 @@ def _idempotency_key(raw: web.Request, route: Route) -> str | None:
         key = key[1:-1]
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise IdempotencyKeyMissing
+    if key.startswith(TEXTED_PREFIX):
+        raise IdempotencyKeyReserved(prefix=TEXTED_PREFIX)
     return key
 
 

@@ -79,6 +79,12 @@ class IdempotencyKeyMissing(Invalid):
     code = "idempotency_key_missing"
 
 
+class IdempotencyKeyReserved(Invalid):
+    """Keys that begin with `sms:` are those of charges by text message."""
+
+    code = "idempotency_key_reserved"
+
+
 class InternalError(SeteliError):
     """A fault of ours; it is in the log. With an Idempotency-Key it is safe to repeat the request."""
 

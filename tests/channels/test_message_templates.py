@@ -28,7 +28,7 @@ FILES = sorted(path for path in FOLDER.glob("*/*") if path.is_file())
 VARIANTS = [
     pytest.param(kind, language, neutral, id=f"{kind}-{language}{'-neutral' * neutral}")
     for kind in KINDS
-    for language in MESSAGE_LANGUAGES
+    for language in KINDS[kind].languages
     for neutral in ([False, True] if KINDS[kind].has_neutral else [False])
 ]
 
@@ -76,6 +76,9 @@ def test_a_usual_text_says_all_that_its_kind_is_about(kind: str, language: str, 
         "reminder_expiring": ("left", "valid_to", "help_phone", "last_four"),
         "reply_balance": ("lines", "help_phone"),
         "reply_dispute": ("amount", "service_date", "help_phone"),
+        "reply_charge_done": ("last_four", "amount", "service_date", "family_pays", "left"),
+        "reply_charge_question": ("last_four", "amount", "service_date", "family_pays", "number"),
+        "reply_charge_refused": ("last_four", "reason", "next_step"),
     }.get(kind, ("help_phone",))
     named = () if neutral else tuple({"programme", "provider", "directory"} & KINDS[kind].fields)
     if kind == "reminder_expiring" and not neutral:
@@ -87,8 +90,8 @@ def test_a_usual_text_says_all_that_its_kind_is_about(kind: str, language: str, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_its_texts_in_every_language(kind: str) -> None:
-    assert RECEIVING.languages_of(kind) == set(MESSAGE_LANGUAGES)
-    for language in MESSAGE_LANGUAGES:
+    assert RECEIVING.languages_of(kind) == set(KINDS[kind].languages)
+    for language in KINDS[kind].languages:
         expected = {"sms.txt"}
         if KINDS[kind].has_email:
             expected.add("email.txt")
@@ -151,8 +154,9 @@ def test_a_neutral_message_names_neither_the_service_nor_who_provides_it(kind: s
     assert values.get("programme", values.get("provider", "")).replace(" ", "") in plain.replace(" ", "")
 
 
-@pytest.mark.parametrize("language", MESSAGE_LANGUAGES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "language"), [(kind, language) for kind in KINDS for language in KINDS[kind].languages]
+)
 def test_a_mail_is_in_its_language_and_direction_and_loads_nothing(kind: str, language: str) -> None:
     values = typical_values(kind, language)
     mail = RECEIVING.render_email(kind, language, values)

@@ -112,7 +112,7 @@ async def test_a_key_opens_for_its_owner_with_its_permissions(db: Connection) ->
     caller = await operations.authenticate(db, created.key, NOW)
     assert caller is not None
     assert (caller.owner, caller.key_id) == ("provider", created.key_id)
-    assert caller.permissions == {"vouchers:validate", "debits:write", "debits:read"}
+    assert caller.permissions == {"vouchers:validate", "debits:write", "debits:read", "workers:write"}
     narrow = await operations.create_key(
         db, organiser_slug="jarvenranta", name="Tapaukset", permissions=frozenset({"vouchers:read"})
     )

@@ -55,6 +55,8 @@ def preview(
         raise typer.BadParameter(f"one of {', '.join(KINDS)}", param_hint="KIND")
     if language not in SERVED:
         raise typer.BadParameter(f"one of {', '.join(MESSAGE_LANGUAGES)}", param_hint="LANGUAGE")
+    if language not in KINDS[kind].languages:
+        raise typer.BadParameter(f"{kind} is read in {', '.join(KINDS[kind].languages)}", param_hint="LANGUAGE")
     if neutral and not KINDS[kind].has_neutral:
         raise typer.BadParameter(f"{kind} names no service, and so has no neutral variant", param_hint="--neutral")
     templates = Templates(can_receive=not one_way)

@@ -1,7 +1,15 @@
 """The use cases of delivery, each one transaction. Other nouns call `queue_message` and its like in theirs."""
 
 from service.channels.operations.delivery import Delivery, DeliverySettings, Images, Repair, SecretFields
-from service.channels.operations.inbound import Incoming, Inquiry, Reception, Replied, strangers_answered, take_text
+from service.channels.operations.inbound import (
+    Incoming,
+    Inquiry,
+    Reception,
+    Replied,
+    Typed,
+    strangers_answered,
+    take_text,
+)
 from service.channels.operations.outbox import (
     follow_contact,
     queue_message,
@@ -74,6 +82,7 @@ __all__ = [
     "Sending",
     "Silent",
     "Suppressed",
+    "Typed",
     "channel_statuses",
     "claim_channel",
     "claim_due",

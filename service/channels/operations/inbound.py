@@ -1,4 +1,4 @@
-"""Take in a text from a family: once, in one transaction with everything that it leads to."""
+"""Take in a text from a family or a worker: once, in one transaction with everything that it leads to."""
 
 from __future__ import annotations
 
@@ -57,6 +57,20 @@ Replying = Callable[[Connection, Inquiry], Awaitable[Replied]]
 
 
 @dataclass(frozen=True, slots=True)
+class Typed:
+    """A text as it was typed, for whoever has to read more of it than its first word. Nothing of it is kept."""
+
+    phone: str = field(repr=False)
+    body: str = field(repr=False)
+    gateway: str
+    reference: str
+
+
+Charging = Callable[[Connection, Typed], Awaitable[Replied | None]]
+"""Charges what a provider's worker texts, and answers, in the caller's transaction; None: it is not such a text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
     """A text as its gateway brought it, its origin proven by the gateway's signature."""
 
@@ -73,6 +87,7 @@ class Reception:
     reply: Replying
     countries: tuple[str, ...]
     answers_per_day: int
+    charge: Charging | None = None
 
 
 async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Incoming) -> tuple[UUID, ...]:
@@ -80,7 +95,8 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
 
     Idempotent by the gateway's reference. STOP and START always count; anything else is answered unless a machine
     seems to be writing, or the number has had its answers for today (`inbound.reason_for_silence`). Nothing of the
-    words is kept. Raises DatabaseUnavailable, OutcomeUnknown.
+    words is kept. What a worker's text charges is committed with its answer, or neither is. Raises RequestInFlight,
+    DatabaseUnavailable, OutcomeUnknown.
     """
     intent, phone = read_intent(incoming.body), read_sender(incoming.sender, reception.countries)
     sender = phone or incoming.sender[:_JUNK_MAX]
@@ -96,7 +112,7 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
         if not await queries.insert_text(conn, text=text):
             metrics.inbound_texts.labels(intent, "duplicate").inc()
             return ()
-        answered = await _respond(conn, keys, reception, intent, phone, incoming.body)
+        answered = await _respond(conn, keys, reception, intent, phone, incoming)
         await queries.update_effect(
             conn, gateway=incoming.gateway, reference=incoming.reference, effect=answered.effect
         )
@@ -107,7 +123,7 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
 
 
 async def _respond(
-    conn: Connection, keys: Keys, reception: Reception, intent: Asked, phone: str | None, body: str
+    conn: Connection, keys: Keys, reception: Reception, intent: Asked, phone: str | None, incoming: Incoming
 ) -> Replied:
     if phone is None:
         return Replied(Effect.NOT_A_PHONE)
@@ -118,6 +134,11 @@ async def _respond(
         wish = SuppressionReason.OPTED_OUT
         await lift(conn, keys, channel="sms", contact=phone, lifted_by=BY_RECIPIENT, reason=None, only=wish)
         return Replied(Effect.STARTED)
+    body = incoming.body
+    if reception.charge is not None:
+        typed = Typed(phone, body, incoming.gateway, incoming.reference)
+        if (charged := await reception.charge(conn, typed)) is not None:
+            return charged
     history = await queries.select_history(
         conn,
         sender_indexes=contact_indexes(keys, "sms", phone),

@@ -46,9 +46,14 @@ def verdict_of(row: Record) -> Verdict:
 async def watch_for_guessing(pool: Pool, outcome: str, provider_id: UUID, credential_id: UUID) -> None:
     if outcome != CodeUnknown.code:
         return
-    metrics.code_misses.inc()
     async with autocommit(pool) as conn:
         misses_today = await queries.count_misses_today(conn)
+    tell_of_miss(misses_today, provider_id, credential_id)
+
+
+def tell_of_miss(misses_today: int, provider_id: UUID, credential_id: UUID) -> None:
+    """Count a miss where people look, and call somebody when there are many of the whole installation."""
+    metrics.code_misses.inc()
     metrics.code_misses_today.set(misses_today)
     log.warning("code_missed", provider_id=str(provider_id), key_id=str(credential_id), misses_today=misses_today)
     if misses_today >= BREAKER_MISSES_PER_DAY:

@@ -55,8 +55,12 @@ async def rotate(
     *,
     on_progress: OnProgress = lambda _step, _done, _total: None,
     settle_s: float = SETTLE_S,
+    also: Mapping[str, Callable[[Pool, Keys], Awaitable[int]]] | None = None,
 ) -> Rotation:
-    """Bring everything under the newest keys. Idempotent. Raises SealBroken when a row's key is not in the ring."""
+    """Bring everything under the newest keys, and what `also` moves: rows of nouns that stand above this one.
+
+    Idempotent. Raises SealBroken when a row's key is not in the ring.
+    """
     rotation = Rotation()
     steps: Mapping[str, tuple[Count, Move]] = {
         "codes": (queries.count_codes, _move_codes),
@@ -78,6 +82,9 @@ async def rotate(
             if batch.end is None:
                 break
             place = batch.end
+    for step, rotate_others in (also or {}).items():
+        rotation.moved[step] = await rotate_others(pool, keys)
+        on_progress(step, rotation.moved[step], rotation.moved[step])
     rotation.moved["suppressions"] = await _move_suppressions(pool, keys, on_progress)
     rotation.moved["lookups"] = await _copy_lookups(pool, keys, on_progress)
     if rotation.moved["lookups"]:
