@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from service.db import Connection
 from service.debits.tariffs import (
     HELSINKI,
     TariffRules,
@@ -247,6 +248,19 @@ def test_bands_of_days_agree_with_holidays() -> None:
             is_sunday = day.weekday() == 6 or day in holidays or (eves_count and day in eves)
             expected = "sunday" if is_sunday else "saturday" if day.weekday() == 5 else "weekday"
             assert band_of_day(day, eves_are_holidays=eves_count) == expected
+
+
+async def test_the_database_has_the_same_bands_of_days(db: Connection) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(3 * 366)]
+    for eves_count in (False, True):
+        told = await db.fetch(
+            "SELECT tariff_band(d, $2, $3, $4) FROM unnest($1::date[]) WITH ORDINALITY AS t (d, i) ORDER BY i",
+            days,
+            holidays_among(days),
+            eves_among(days),
+            eves_count,
+        )
+        assert [each[0] for each in told] == [band_of_day(day, eves_are_holidays=eves_count) for day in days]
 
 
 # Beginnings near the days where something happens, as often as anywhere else.
