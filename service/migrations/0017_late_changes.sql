@@ -183,3 +183,27 @@ BEGIN
     END LOOP;
     RETURN v_count;
 END $$;
+
+-- A voucher that is renewed ends anew, and its family is reminded of that end, too: once for each end.
+DROP INDEX messages_reminded_once;
+CREATE UNIQUE INDEX messages_reminded_once ON messages (organiser_id, subject_id, kind, (COALESCE(fields ->> 'ends_on', '')))
+    WHERE kind IN ('reminder_unused', 'reminder_expiring') AND fallback_of IS NULL;
+CREATE OR REPLACE FUNCTION queue_family_message(
+    p_organiser uuid, p_voucher uuid, p_message uuid, p_kind text, p_secret uuid, p_fields jsonb, p_requested_by text,
+    p_quiet_from integer, p_quiet_to integer
+) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE v_due_at timestamptz := not_in_quiet_hours(now(), p_quiet_from, p_quiet_to);
+BEGIN
+    INSERT INTO messages (
+        organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
+        recipient_sealed, recipient_index, recipient_hint, other_channel, other_sealed, other_index, other_hint,
+        priority, due_at, deadline_at, requested_by)
+    SELECT c.organiser_id, p_message, p_kind, c.voucher_id, p_secret, p_fields, c.channel, c.language,
+           c.recipient_sealed, c.recipient_index, c.recipient_hint,
+           c.other_channel, c.other_sealed, c.other_index, c.other_hint,
+           8, v_due_at, v_due_at + c.patience, p_requested_by
+    FROM family_contacts c WHERE c.organiser_id = p_organiser AND c.voucher_id = p_voucher
+    ON CONFLICT (organiser_id, subject_id, kind, (COALESCE(fields ->> 'ends_on', '')))
+        WHERE kind IN ('reminder_unused', 'reminder_expiring') AND fallback_of IS NULL DO NOTHING;
+    RETURN FOUND;
+END $$;

@@ -1,8 +1,9 @@
 """Reminders to families: a voucher that nobody has used yet, a voucher that is about to end with value left.
 
-Driven by rows. A voucher is reminded of once in each way, for ever (messages_reminded_once), so neither a second run,
-nor another machine, nor a clock that is put back writes twice. The words are made when a reminder is sent: one whose
-voucher has been used, suspended, cancelled or has ended by then is not sent.
+Driven by rows. A voucher is reminded of once in each way, and once more of the end that a renewal gives it
+(messages_reminded_once): neither a second run, nor another machine, nor a clock that is put back writes twice. The
+words are made when a reminder is sent: one whose voucher has been used, renewed, suspended, cancelled or has ended by
+then is not sent.
 
 Each is searched for once a day, in the morning: a search goes through every voucher of the last weeks.
 """

@@ -10,7 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from service.db import transaction
+from service.quiet_hours import QuietHours
 from service.sandbox.sample import COUNTY, TOWN
+from service.vouchers.queries.reminders import queue_expiring
 from tests.families import PROVIDER
 from tests.installations import Installation, decision, install, settings_for
 from tests.vouchers.changed import DAY, Changed, assert_money_adds_up, changed, this_monday, today
@@ -341,3 +344,24 @@ async def test_a_change_and_a_charge_of_the_last_value_exclude_each_other(here: 
             assert (status, answer["code"], row["granted"]) == (422, "granted_below_used", 60)
         else:
             assert (status, charged, row["granted"], row["available"]) == (200, "insufficient_value", 15, 15)
+
+
+async def test_a_family_is_reminded_of_each_end_of_a_renewed_voucher_once_and_not_of_one_that_is_put_off(
+    here: Installation,
+) -> None:
+    made = await began_long_ago(here)
+    pool = here.resources.pool
+
+    async def remind() -> int:
+        async with transaction(pool) as conn:
+            return await queue_expiring(conn, quiet=QuietHours(0, 0), limit=10)
+
+    await made.ends(days_ago=-5)
+    assert [await remind(), await remind()] == [1, 0]
+    await made.change(valid_to=today() + 10 * DAY)
+    await made.family.age(4)
+    assert [await remind(), await remind()] == [1, 0]
+    await made.change(valid_to=today() + 12 * DAY, from_date=today() + 11 * DAY)
+    assert await remind() == 0
+    await made.change(valid_to=today() + 100 * DAY)
+    assert await made.family.rendered("reminder_expiring") == []  # no news any more

@@ -36,12 +36,12 @@ async def finish_daily_search(conn: Connection, *, search: str) -> None:
 
 
 # Without `fallback_of IS NULL` the planner may not use messages_reminded_once, and reads every message of each voucher.
-def _queue(kind: str, *, when: str) -> str:
+def _queue(kind: str, *, when: str, fields: str = "'{}'", unless: str = "") -> str:
     return f"""
 SELECT count(*) FILTER (WHERE q.is_new)
-  FROM (SELECT queue_family_message(f.organiser_id, f.voucher_id, gen_random_uuid(), '{kind}', f.voucher_id, '{{}}',
+  FROM (SELECT queue_family_message(f.organiser_id, f.voucher_id, gen_random_uuid(), '{kind}', f.voucher_id, f.fields,
                                     'reminder', $1, $2) AS is_new
-          FROM (SELECT v.organiser_id, v.voucher_id
+          FROM (SELECT v.organiser_id, v.voucher_id, {fields}::jsonb AS fields
                   FROM vouchers v
                   JOIN beneficiaries b ON b.organiser_id = v.organiser_id AND b.voucher_id = v.voucher_id
                    AND (b.phone_index IS NOT NULL OR b.email_index IS NOT NULL)
@@ -50,7 +50,7 @@ SELECT count(*) FILTER (WHERE q.is_new)
                    AND NOT EXISTS (
                        SELECT FROM messages m
                         WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id
-                          AND m.kind = '{kind}' AND m.fallback_of IS NULL)
+                          AND m.kind = '{kind}' AND m.fallback_of IS NULL{unless})
                    AND NOT EXISTS (
                        SELECT FROM attention a
                         WHERE a.organiser_id = v.organiser_id AND a.subject_id = v.voucher_id
@@ -75,20 +75,27 @@ async def queue_unused(conn: Connection, *, quiet: QuietHours, limit: int) -> in
     return int(await conn.fetchval(QUEUE_UNUSED, quiet.from_hour, quiet.to_hour, limit))
 
 
-# A voucher's own text has just said until when; and two reminders in three days would be one too many.
+# A voucher's own text has just said until when; and two reminders in three days would be one too many. What was renewed
+# ends anew; of what will be, the end is no news. Reminders from before renewals do not say of which end they were.
 QUEUE_EXPIRING = _queue(
     "reminder_expiring",
     when="""v.valid_to BETWEEN helsinki_today() AND helsinki_today() + 14
    AND v.created_at <= now() - interval '3 days'
    AND NOT EXISTS (
+       SELECT FROM decision_versions d
+        WHERE d.organiser_id = v.organiser_id AND d.voucher_id = v.voucher_id AND d.outcome IS NULL
+          AND d.valid_to > v.valid_to)
+   AND NOT EXISTS (
        SELECT FROM messages m
         WHERE m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id AND m.kind = 'reminder_unused'
           AND m.fallback_of IS NULL AND m.created_at > now() - interval '3 days')""",
+    fields="jsonb_build_object('ends_on', v.valid_to)",
+    unless=" AND COALESCE((m.fields ->> 'ends_on')::date, v.valid_to) >= v.valid_to",
 )
 
 
 async def queue_expiring(conn: Connection, *, quiet: QuietHours, limit: int) -> int:
-    """Remind of vouchers that end within 14 days with value left."""
+    """Remind of vouchers that end within 14 days with value left, once of each end."""
     return int(await conn.fetchval(QUEUE_EXPIRING, quiet.from_hour, quiet.to_hour, limit))
 
 
@@ -121,6 +128,7 @@ SELECT v.organiser_id, v.voucher_id, v.programme, v.unit, v.available, v.valid_t
   JOIN messages m ON m.organiser_id = v.organiser_id AND m.subject_id = v.voucher_id AND m.kind = $1
    AND m.fallback_of IS NULL
  WHERE v.state = 'issued' AND v.available > 0 AND v.valid_to >= helsinki_today()
+   AND ($1 <> 'reminder_expiring' OR v.valid_to <= helsinki_today() + 14)
    AND ($1 <> 'reminder_unused' OR NOT EXISTS (
        SELECT FROM entries e WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id))
 """
