@@ -115,7 +115,7 @@ def _handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], 
         language = choose_language(raw.headers.get("Accept-Language"))
         try:
             reply = await route.handler(await _read_call(raw, route, resources, language))
-            response = await _send(raw, reply) if isinstance(reply, Stream) else to_response(reply)
+            response = await send_stream(raw, reply) if isinstance(reply, Stream) else to_response(reply)
         except SeteliError as error:
             if isinstance(error, DatabaseUnavailable):
                 metrics.database_unavailable.inc()
@@ -126,7 +126,7 @@ def _handler(route: Route, resources: EdgeResources) -> Callable[[web.Request], 
     return handle
 
 
-async def _send(raw: web.Request, stream: Stream) -> web.StreamResponse:
+async def send_stream(raw: web.Request, stream: Stream) -> web.StreamResponse:
     """Send the chunks as fast as they are taken. Raises what goes wrong before the first; later, hangs up."""
     headers = {**SENT_ALWAYS, **stream.headers, "Content-Type": stream.content_type}
     response = web.StreamResponse(headers=headers)
