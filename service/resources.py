@@ -29,8 +29,8 @@ from service.channels.sms_text import can_receive
 from service.crypto import Keys
 from service.db import Connection, Pool, close_pool, open_pool
 from service.debits import receipts as family_receipts
-from service.debits.disputes import find_told_debit
-from service.debits.operations import DebitGroup, debit_group
+from service.debits.disputes import dispute_told_debit, find_told_debit
+from service.debits.operations import DebitGroup, LongReads, debit_group
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
 from service.settings import MissingSettings, Settings
@@ -53,6 +53,7 @@ class Resources:
     wakeups: Wakeups
     credentials: Credentials
     debit_group: DebitGroup
+    long_reads: LongReads
     receipt_group: ReceiptGroup
     delivery: Delivery
     reception: Reception
@@ -90,10 +91,11 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             wakeups=wakeups,
             credentials=Credentials(pool),
             debit_group=debits,
+            long_reads=LongReads(),
             receipt_group=receipts,
             rotations={"workers": rotate_workers},
             reception=Reception(
-                reply=Replies(keys, find_told_debit).answer,
+                reply=Replies(keys, find_told_debit, dispute_told_debit).answer,
                 countries=settings.sms_countries,
                 answers_per_day=settings.text_answers_per_day,
                 charge=_text_charging(settings, keys).take,

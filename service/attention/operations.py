@@ -13,6 +13,7 @@ from service.attention import queries
 from service.attention.model import (
     CONTACT_LOST,
     DELIVERY_REASONS,
+    DISPUTED,
     NEVER_USED,
     SYSTEM,
     AttentionResolved,
@@ -97,7 +98,10 @@ async def list_open(conn: Connection, *, organiser_id: UUID, after: UUID | None,
 async def resolve_item(
     conn: Connection, *, organiser_id: UUID, attention_id: UUID, actor: str, resolution: str
 ) -> Item:
-    """Take an item off the list and note who did and why. Once: raises AttentionUnknown, AttentionResolved."""
+    """Take an item off the list and note who did and why. Once: raises AttentionUnknown, AttentionResolved.
+
+    The item about a dispute is the dispute: that is resolved with it.
+    """
     resolved = await queries.resolve_item(
         conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution
     )
@@ -106,6 +110,10 @@ async def resolve_item(
         raise AttentionUnknown
     if not resolved:
         raise AttentionResolved
+    if row["reason"] == DISPUTED:
+        await queries.resolve_dispute(
+            conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution
+        )
     await audit.record(
         conn,
         organiser_id=organiser_id,
@@ -115,6 +123,17 @@ async def resolve_item(
         reason=resolution,
     )
     return _item(row)
+
+
+async def resolve_about_entry(
+    conn: Connection, *, organiser_id: UUID, reason: str, entry_id: UUID, actor: str, resolution: str
+) -> bool:
+    """Take the open item about a debit off the list, because what it is about is dealt with. False: there is none."""
+    attention_id = await queries.select_open_of_entry(conn, organiser_id=organiser_id, reason=reason, entry_id=entry_id)
+    if attention_id is None:
+        return False
+    await resolve_item(conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution)
+    return True
 
 
 async def organiser_of(conn: Connection, attention_id: UUID) -> UUID:

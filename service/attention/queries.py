@@ -171,6 +171,33 @@ async def resolve_item(
     return found is not None
 
 
+SELECT_OPEN_OF_ENTRY = """
+SELECT attention_id FROM attention
+ WHERE organiser_id = $1 AND resolved_at IS NULL AND reason = $2 AND entry_id = $3
+   AND subject_id = (SELECT e.voucher_id FROM entries e WHERE e.organiser_id = $1 AND e.entry_id = $3)
+"""
+
+
+async def select_open_of_entry(conn: Connection, *, organiser_id: UUID, reason: str, entry_id: UUID) -> UUID | None:
+    found: UUID | None = await conn.fetchval(SELECT_OPEN_OF_ENTRY, organiser_id, reason, entry_id)
+    return found
+
+
+RESOLVE_DISPUTE = """
+UPDATE disputes d SET resolved_at = now(), resolved_by = $3, resolution = $4
+  FROM attention a
+ WHERE a.organiser_id = $1 AND a.attention_id = $2
+   AND d.organiser_id = a.organiser_id AND d.entry_id = a.entry_id AND d.resolved_at IS NULL
+"""
+
+
+async def resolve_dispute(
+    conn: Connection, *, organiser_id: UUID, attention_id: UUID, actor: str, resolution: str
+) -> None:
+    """Resolve the dispute that the item is about, too."""
+    await conn.execute(RESOLVE_DISPUTE, organiser_id, attention_id, actor, resolution)
+
+
 # For the command line alone, where a person has an id in hand and no organiser; no hot path.
 SELECT_ORGANISER = "SELECT organiser_id FROM attention WHERE attention_id = $1"
 

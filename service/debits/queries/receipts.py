@@ -1,4 +1,4 @@
-"""What families are told of their visits, and which of them a family means."""
+"""What families are told of their visits."""
 
 from __future__ import annotations
 
@@ -79,29 +79,3 @@ SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM queued)  -- what nobody
 async def queue_day_receipts(conn: Connection, *, quiet: QuietHours, limit: int) -> int:
     """Tell what is to be told in the evenings; returns how many vouchers had something."""
     return int(await conn.fetchval(QUEUE_DAY_RECEIPTS, quiet.from_hour, quiet.to_hour, limit))
-
-
-# A summary tells of what was entered before it. What was never handed to a gateway was not told.
-SELECT_TOLD_DEBIT = """
-SELECT e.organiser_id, e.voucher_id, e.entry_id, p.name AS provider, e.amount, v.unit, e.service_date, g.neutral_texts
-  FROM unnest($2::uuid[], $3::uuid[]) AS f(organiser_id, voucher_id)
-  JOIN entries e ON e.organiser_id = f.organiser_id AND e.voucher_id = f.voucher_id
-  JOIN vouchers v ON v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id
-  JOIN programmes g ON g.organiser_id = v.organiser_id AND g.programme = v.programme
-  JOIN providers p ON p.provider_id = e.provider_id
- WHERE e.kind = 'debit' AND e.entered_at > now() - interval '14 days'
-   AND NOT EXISTS (SELECT FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id)
-   AND EXISTS (
-       SELECT FROM messages m
-        WHERE m.organiser_id = e.organiser_id AND m.subject_id = e.voucher_id
-          AND m.channel = 'sms' AND m.recipient_index = ANY($1::bytea[]) AND m.fence > 0
-          AND ((m.kind = 'debit_receipt' AND m.secret_id = e.entry_id)
-               OR (m.kind = 'debit_receipts_day' AND m.created_at >= e.entered_at)))
- ORDER BY e.entry_id DESC LIMIT 1
-"""
-
-
-async def select_told_debit(
-    conn: Connection, *, phone_indexes: Sequence[bytes], organiser_ids: Sequence[UUID], voucher_ids: Sequence[UUID]
-) -> Record | None:
-    return await conn.fetchrow(SELECT_TOLD_DEBIT, phone_indexes, organiser_ids, voucher_ids)

@@ -19,8 +19,6 @@ from uuid import UUID
 import structlog
 from uuid_utils.compat import uuid7
 
-from service.attention import operations as attention
-from service.attention.model import DISPUTED
 from service.channels.inbound import Effect, may_answer_stranger
 from service.channels.kinds import NEUTRAL
 from service.channels.languages import choose_language
@@ -66,6 +64,8 @@ class ToldDebit:
 
 FindDebit = Callable[[Connection, Sequence[bytes], Sequence[tuple[UUID, UUID]]], Awaitable[ToldDebit | None]]
 """From a number's indexes and its vouchers, as (organiser, voucher), to the newest charge that it was told of."""
+DisputeDebit = Callable[[Connection, ToldDebit], Awaitable[None]]
+"""Notes that the family says it was not so, and asks for a person."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Replies:
 
     keys: Keys
     find_debit: FindDebit
+    dispute: DisputeDebit
 
     async def answer(self, conn: Connection, inquiry: Inquiry) -> Replied:
         """Queue what the number is to be told, in the caller's transaction. Not idempotent: the caller is."""
@@ -148,13 +149,7 @@ class Replies:
     async def _dispute(
         self, conn: Connection, inquiry: Inquiry, debit: ToldDebit, known: Sequence[FamilyVoucher], today: date
     ) -> Replied:
-        await attention.open_item(
-            conn,
-            organiser_id=debit.organiser_id,
-            reason=DISPUTED,
-            subject_id=debit.voucher_id,
-            entry_id=debit.entry_id,
-        )
+        await self.dispute(conn, debit)
         family = next(family for family in known if family.voucher.voucher_id == debit.voucher_id)
         fields = {
             "provider": debit.provider,
