@@ -422,6 +422,10 @@ BEGIN
         IF v_voucher.code_id <> v_found.code_id THEN
             outcome := 'code_superseded';
             answer := '{}';
+        ELSIF v_service_date > v_today
+              AND NOT provider_is_approved(o.provider_id, v_voucher.organiser_id, v_voucher.programme, v_service_date) THEN
+            outcome := 'not_approved_on_date';
+            answer := '{}';
         ELSE
             SELECT * INTO v_check FROM check_charge(v_voucher, o, 'hold', v_today, v_service_date, p_holidays, p_eves, NULL);
             outcome := COALESCE(v_check.outcome, 'ok');
@@ -487,6 +491,9 @@ BEGIN
         ELSIF helsinki_day(o.starts_at) <> v_hold.service_date THEN
             outcome := 'capture_on_another_day';
             answer := jsonb_build_object('service_date', v_hold.service_date)::text;
+        ELSIF NOT provider_is_approved(o.provider_id, v_hold.organiser_id, v_voucher.programme, v_hold.service_date) THEN
+            outcome := 'not_approved_on_date';  -- the approval has ended since
+            answer := '{}';
         ELSE
             o.partial := false;
             IF o.starts_at IS NULL THEN
@@ -691,6 +698,12 @@ BEGIN
     IF outcome <> 'ok' THEN RETURN; END IF;
     SELECT v.* INTO v_voucher FROM vouchers v
     WHERE v.organiser_id = v_found.organiser_id AND v.voucher_id = v_found.voucher_id;
+    IF v_service_date > v_today
+       AND NOT provider_is_approved(o.provider_id, v_voucher.organiser_id, v_voucher.programme, v_service_date) THEN
+        outcome := 'not_approved_on_date';
+        details := '{}';
+        RETURN;
+    END IF;
     SELECT * INTO v_check FROM check_charge(v_voucher, o, 'validate', v_today, v_service_date, p_holidays, p_eves, NULL);
     IF v_check.outcome = 'rules_changed' THEN
         outcome := 'rules_changed';
