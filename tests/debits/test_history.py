@@ -7,11 +7,12 @@ import csv
 import io
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -36,6 +37,8 @@ from service.debits.history import (
 from service.debits.operations import LongReads, export_history, history, history_sums
 from service.debits.queries import history as queries
 from service.money import Unit
+from service.sandbox.sample import COUNTY, FAMILY_SERVICES, PROVIDERS
+from tests.installations import Installation, install, settings_for
 
 PROVIDER = UUID(PROVIDER_ID)
 OTHER = UUID(PROVIDER_ID[:-1] + "2")
@@ -449,3 +452,96 @@ def test_a_cursor_is_read_as_it_was_written(day: date | None) -> None:
 @pytest.mark.parametrize("text", ["", "x", "AAAA", "A" * 27, "ä" * 22, "=" * 22, "!" * 22, "_" * 27, "A" * 40, "\0"])
 def test_what_is_no_cursor_is_none(text: str) -> None:
     assert read_cursor(text) is None
+
+
+# --- over HTTP
+
+
+CLEANERS = PROVIDERS[4].business_id
+FAMILY = FAMILY_SERVICES.business_id
+
+
+@pytest.fixture
+async def here(pool: Pool, database_url: str, redis_url: str) -> AsyncIterator[Installation]:
+    async with install(settings_for(database_url, redis_url)) as installation:
+        code = await installation.code_of((await installation.decide())["voucher_id"])
+        for number, worker in enumerate(["Aino", "Aino", "=cmd()"]):
+            body = {"code": code, "amount": 60, "worker": worker, "reference": f"r{number}"}
+            assert (await installation.call(FAMILY, "POST", "/v1/debits", body, key=str(number))).status == 201
+        yield installation
+
+
+async def asked_of(here: Installation, path: str, owner: str = FAMILY) -> Any:
+    answer = await here.call(owner, "GET", path)
+    assert answer.status == 200, await answer.text()
+    return await answer.json()
+
+
+async def test_a_line_tells_all_of_the_visit(here: Installation) -> None:
+    (line,) = (await asked_of(here, "/v1/debits?worker=%3Dcmd()"))["debits"]
+    assert set(line) == set(COLUMNS)
+    assert (line["amount"], line["amount_left"], line["reversed_amount"], line["reversed_at"]) == (60, 60, 0, None)
+    assert (line["worker"], line["reference"], line["visit_type"]) == ("=cmd()", "r2", "visit")
+    assert (line["state"], line["disputed"], line["hold_id"]) == ("captured", False, None)
+    body = {"amount": 15}
+    await here.call(FAMILY, "POST", f"/v1/debits/{line['debit_id']}/reverse", body, key="back")
+    (line,) = (await asked_of(here, "/v1/debits?state=partly_reversed"))["debits"]
+    assert (line["amount"], line["amount_left"], line["reversed_amount"]) == (60, 45, 15)
+    assert line["reversed_at"] is not None
+
+
+async def test_a_page_goes_on_where_its_cursor_says_and_only_in_its_own_order(here: Installation) -> None:
+    first = await asked_of(here, "/v1/debits?limit=2")
+    rest = await asked_of(here, f"/v1/debits?limit=2&cursor={first['next_cursor']}")
+    assert [line["reference"] for line in first["debits"] + rest["debits"]] == ["r2", "r1", "r0"]
+    assert rest["next_cursor"] is None
+    narrowed = await asked_of(here, f"/v1/debits?worker=Aino&cursor={first['next_cursor']}")
+    assert [line["reference"] for line in narrowed["debits"]] == ["r0"]
+    for cursor in (first["next_cursor"] + "&service_from=2026-01-01", "x", "A" * 22 + "AAAAAA"):
+        answer = await here.call(FAMILY, "GET", f"/v1/debits?cursor={cursor}")
+        assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=201",
+        "limit=0",
+        "state=paid",
+        "last_four=12",
+        "last_four=12a4",
+        "service_from=yesterday",
+        "worker=",
+        "worker=a%00",
+        "x=1",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/debits", "/v1/debits/sums", "/v1/debits.csv"])
+async def test_a_filter_that_makes_no_sense_is_told_so(here: Installation, path: str, query: str) -> None:
+    answer = await here.call(FAMILY, "GET", f"{path}?{query}")
+    assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
+
+
+async def test_sums_are_told_by_unit_and_by_programme(here: Installation) -> None:
+    sums = await asked_of(here, "/v1/debits/sums?worker=Aino")
+    (unit,) = sums["by_unit"]
+    assert (unit["unit"], unit["debits"], unit["amount"], unit["reversed_amount"]) == ("minutes", 2, 120, 0)
+    assert sums["by_programme"] == [unit | {"programme": "kotipalvelu"}]
+
+
+async def test_a_table_is_fetched_whole_and_no_name_in_it_is_a_formula(here: Installation) -> None:
+    answer = await here.call(FAMILY, "GET", "/v1/debits.csv")
+    assert (answer.status, answer.content_type, answer.charset) == (200, "text/csv", "utf-8")
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="debits.csv"'
+    rows = rows_of(await answer.read())
+    assert [row["worker"] for row in rows] == ["'=cmd()", "Aino", "Aino"]
+
+
+@pytest.mark.parametrize("path", ["/v1/debits", "/v1/debits/sums", "/v1/debits.csv"])
+async def test_head_is_answered_as_get_and_another_provider_has_nothing(here: Installation, path: str) -> None:
+    head = await here.call(FAMILY, "HEAD", path)
+    assert (head.status, await head.read()) == (200, b"")
+    got = await here.call(CLEANERS, "GET", path)
+    assert (got.status, "r0" in await got.text()) == (200, False)
+    assert (await here.call(COUNTY, "GET", path)).status == 403
+    assert (await here.client.get(path)).status == 401
