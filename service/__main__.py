@@ -110,6 +110,7 @@ def add_commands() -> None:
     from service.channels.commands.bounces import take_bounce_from_pipe
     from service.channels.commands.channel import channel_app
     from service.channels.commands.template import template_app
+    from service.guessing.commands import block_app
     from service.organisers.commands import organiser_app, programme_app, region_app
     from service.providers.commands import key_app, provider_app
     from service.sandbox.commands import demo
@@ -128,6 +129,7 @@ def add_commands() -> None:
         ("channel", channel_app),
         ("template", template_app),
         ("attention", attention_app),
+        ("block", block_app),
     ):
         app.add_typer(commands, name=name)
     app.command("rotate-keys")(rotate_keys)

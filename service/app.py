@@ -11,6 +11,8 @@ from service import site
 from service.attention import handlers as attention_handlers
 from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
+from service.guessing import handlers as guessing_handlers
+from service.guessing import pages as support_pages
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.staff import handlers as staff_handlers
@@ -25,9 +27,11 @@ ROUTES: tuple[Route, ...] = (
     *staff_handlers.ROUTES,
     *attention_handlers.ROUTES,
     *channel_handlers.ROUTES,
+    *guessing_handlers.ROUTES,
+    *support_pages.ROUTES,
     *site.ROUTES,
 )
-# The only addresses that answer without a key; the hooks check a signature themselves.
+# The only addresses that answer without a key; the hooks check a signature themselves, the support page a password.
 PUBLIC = frozenset(
     {
         "/",
@@ -37,6 +41,8 @@ PUBLIC = frozenset(
         "/health/live",
         "/health/ready",
         "/metrics",
+        "/support",
+        "/support/style.css",
         "/hooks/twilio/inbound",
         "/hooks/twilio/status/{attempt}",
     }

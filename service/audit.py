@@ -8,6 +8,9 @@ from uuid_utils.compat import uuid7
 
 from service.db import Connection
 
+INSTALLATION = UUID(int=0)
+"""In an organiser's place, for what is done to the installation as a whole."""
+
 INSERT = """
 INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id, reason) VALUES ($1, $2, $3, $4, $5, $6)
 """

@@ -16,7 +16,9 @@ debit_groups = Histogram(
     "seteli_debit_group_size", "Debits that shared one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 code_misses = Counter("seteli_code_misses_total", "Well-formed codes that were not the asking provider's business")
-code_misses_today = Gauge("seteli_code_misses_today", "Misses of the whole installation in 24 hours, at the last miss")
+code_misses_today = Gauge("seteli_code_misses_today", "Misses of the whole installation in the last 24 hours")
+guess_breaker = Gauge("seteli_guess_breaker", "1 from so many misses that a person must look until one has")
+guess_breaker_trips = Counter("seteli_guess_breaker_trips_total", "Times the breaker for guessing tripped")
 database_unavailable = Counter("seteli_database_unavailable_total", "Requests answered 503 because of the database")
 
 decision_to_accepted_s = Histogram(

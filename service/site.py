@@ -23,6 +23,7 @@ from service import metrics
 from service.channels.operations import Pause, delivery_health, list_pauses, show_health
 from service.db import autocommit, schema_is_current
 from service.errors import SeteliError
+from service.guessing.operations import breaker_state, weigh_misses
 from service.logs import exception_fields
 from service.openapi import openapi_document
 from service.problems import FOLDER, catalogue
@@ -68,6 +69,12 @@ class PausedGateway(AnswerModel):
         )
 
 
+class TrippedBreaker(AnswerModel):
+    """So many unknown codes were tried that a person must look. How many, only who supports the service is told."""
+
+    tripped_at: datetime
+
+
 class Ready(AnswerModel):
     """`ready` says whether to send requests here; Redis only wakes workers, so its loss is told, not fatal."""
 
@@ -75,6 +82,7 @@ class Ready(AnswerModel):
     database: Literal["up", "down", "schema_out_of_date"]
     redis: Literal["up", "down"]
     paused_gateways: list[PausedGateway]
+    guess_breaker: Annotated[TrippedBreaker | None, Field(description="None: it is not tripped")]
 
 
 async def get_live(_call: Call) -> Reply:
@@ -86,11 +94,14 @@ async def get_ready(call: Call) -> Reply:
     """Whether this process can serve."""
     database: Literal["up", "down", "schema_out_of_date"] = "down"
     paused: list[PausedGateway] = []
+    tripped: TrippedBreaker | None = None
     try:
         async with autocommit(call.resources.pool) as conn:
             database = "up" if await schema_is_current(conn) else "schema_out_of_date"
             if database == "up":
                 paused = [PausedGateway.of(pause) for pause in await list_pauses(conn)]
+                since = (await breaker_state(conn)).tripped_at
+                tripped = TrippedBreaker(tripped_at=since) if since is not None else None
     except SeteliError as error:
         log.warning("not_ready", error=error.code)
     body = Ready(
@@ -98,6 +109,7 @@ async def get_ready(call: Call) -> Reply:
         database=database,
         redis="up" if await call.resources.wakeups.is_up() else "down",
         paused_gateways=paused,
+        guess_breaker=tripped,
     )
     return Reply(status=200 if body.status == "ready" else 503, body=body)
 
@@ -110,6 +122,7 @@ async def get_metrics(call: Call) -> Reply:
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_S), autocommit(call.resources.pool) as conn:
             show_health(await delivery_health(conn, call.resources.settings.quiet_hours))
+            await weigh_misses(conn)
     except (SeteliError, TimeoutError, PostgresError) as error:
         metrics.queue_age_s.set(math.nan)  # not known; an old figure would calm whoever watches
         log.warning("queue_age_unknown", **exception_fields(error))

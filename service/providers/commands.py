@@ -17,17 +17,18 @@ from service.command_line import print_table, run_in_transaction
 from service.db import Connection
 from service.money import Unit, format_amount
 from service.providers import operations
-from service.providers.model import LIVE_KEYS_MAX, ApiKey, Provider
+from service.providers.model import LIVE_KEYS_MAX, SUPPORT_KEYS_MAX, ApiKey, Provider
 from service.providers.prices import PriceList
 
 provider_app = typer.Typer(help="Providers: the companies that serve families.", no_args_is_help=True)
 price_app = typer.Typer(help="What a provider asks, in lists that begin on a day.", no_args_is_help=True)
 provider_app.add_typer(price_app, name="price")
-key_app = typer.Typer(help="API keys of organisers and providers.", no_args_is_help=True)
+key_app = typer.Typer(help="API keys of organisers, providers and support.", no_args_is_help=True)
 
 BusinessId = Annotated[str, typer.Argument(help="The Y-tunnus, e.g. 1234567-1.", show_default=False)]
 KeyOrganiser = Annotated[str | None, typer.Option("--organiser", help="The owner: an organiser's short name.")]
 KeyProvider = Annotated[str | None, typer.Option("--provider", help="The owner: a provider's Y-tunnus.")]
+KeySupport = Annotated[bool, typer.Option("--support", help="The owner: whoever runs the installation.")]
 Day = typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", show_default=False)
 
 
@@ -131,11 +132,15 @@ def list_prices(business_id: BusinessId) -> None:
     print_table(_price_table(*run_in_transaction(lambda conn: operations.list_prices(conn, business_id=business_id))))
 
 
-@key_app.command("create", help=f"Make a key and show it once. An owner has at most {LIVE_KEYS_MAX} live keys.")
+@key_app.command(
+    "create",
+    help=f"Make a key and show it once. An owner has at most {LIVE_KEYS_MAX} live keys, support {SUPPORT_KEYS_MAX}.",
+)
 def create_key(
     name: Annotated[str, typer.Option(help="What the key is for, e.g. the name of the system that calls.")],
     organiser: KeyOrganiser = None,
     provider: KeyProvider = None,
+    support: KeySupport = False,
     permission: Annotated[
         list[str] | None, typer.Option(help="One permission; repeatable. Without it all that such an owner may have.")
     ] = None,
@@ -146,6 +151,7 @@ def create_key(
             conn,
             organiser_slug=organiser,
             business_id=provider,
+            support=support,
             name=name,
             permissions=frozenset(permission) if permission else None,
             expires_at=None if expires is None else expires.replace(tzinfo=UTC),
@@ -160,9 +166,11 @@ def create_key(
 
 
 @key_app.command("list")
-def list_keys(organiser: KeyOrganiser = None, provider: KeyProvider = None) -> None:
+def list_keys(organiser: KeyOrganiser = None, provider: KeyProvider = None, support: KeySupport = False) -> None:
     """List all keys that an owner ever had, without the keys themselves."""
-    keys = run_in_transaction(lambda conn: operations.list_keys(conn, organiser_slug=organiser, business_id=provider))
+    keys = run_in_transaction(
+        lambda conn: operations.list_keys(conn, organiser_slug=organiser, business_id=provider, support=support)
+    )
     now = datetime.now(UTC)
     table = Table("Id", "Ends in", "Name", "May", "Made", "State")
     for key in keys:

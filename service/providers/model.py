@@ -12,14 +12,17 @@ from stdnum.fi import ytunnus
 
 from service.errors import Conflict, Invalid, NotFound
 
-Owner = Literal["organiser", "provider"]
+Owner = Literal["organiser", "provider", "support"]
+"""`support` is whoever runs the installation."""
 
 LIVE_KEYS_MAX = 2  # one in use and the next one: that is what changing a key without a break needs
+SUPPORT_KEYS_MAX = 20  # one a person, so that the audit log says who it was
 KEY_NAME_MAX = 60
 PROVIDER_NAME_MAX = 120
 PERMISSIONS: dict[Owner, frozenset[str]] = {
     "organiser": frozenset({"decisions:write", "vouchers:read", "vouchers:write"}),
     "provider": frozenset({"vouchers:validate", "debits:write", "debits:read", "workers:write"}),
+    "support": frozenset({"support:read", "support:write"}),
 }
 
 
@@ -42,7 +45,7 @@ class ProviderDiffers(Conflict):
 
 
 class TooManyKeys(Conflict):
-    """Two live keys an owner, for changing from one to the next; revoke one first."""
+    """Two live keys an owner, for changing from one to the next, or twenty for support; revoke one first."""
 
     code = "too_many_keys"
 
@@ -78,7 +81,7 @@ class PermissionUnknown(Invalid):
 
 
 class OwnerAmbiguous(Invalid):
-    """Name exactly one: an organiser or a provider; for an approval, an organiser or a region."""
+    """Name exactly one: an organiser, a provider or support; for an approval, an organiser or a region."""
 
     code = "owner_ambiguous"
 

@@ -1,7 +1,7 @@
 """Adding and approving providers, making and revoking keys, and telling whose key a caller has shown.
 
-A key belongs to an organiser or to a provider; both kinds are kept here, because the edge has to tell them apart by
-nothing but the key.
+A key belongs to an organiser, to a provider, or to support, which is whoever runs the installation; all are kept here,
+because the edge has to tell them apart by nothing but the key.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from service import audit
+from service.audit import INSTALLATION
 from service.channels.sms_text import prepare
 from service.db import Connection
 from service.organisers.operations import (
@@ -26,6 +27,7 @@ from service.organisers.operations import (
 from service.providers import keys, queries
 from service.providers.model import (
     LIVE_KEYS_MAX,
+    SUPPORT_KEYS_MAX,
     ApiKey,
     Approval,
     ApprovedProvider,
@@ -229,14 +231,18 @@ class _KeyOwner:
     label: str
 
 
-async def _find_owner(conn: Connection, *, organiser_slug: str | None, business_id: str | None) -> _KeyOwner:
-    if organiser_slug is not None and business_id is None:
+async def _find_owner(
+    conn: Connection, *, organiser_slug: str | None, business_id: str | None, support: bool
+) -> _KeyOwner:
+    if sum((organiser_slug is not None, business_id is not None, support)) != 1:
+        raise OwnerAmbiguous
+    if organiser_slug is not None:
         organiser = await find_organiser(conn, organiser_slug)
         return _KeyOwner("organiser", organiser.organiser_id, organiser.slug)
-    if business_id is not None and organiser_slug is None:
+    if business_id is not None:
         provider = await find_provider(conn, business_id)
         return _KeyOwner("provider", provider.provider_id, provider.business_id)
-    raise OwnerAmbiguous
+    return _KeyOwner("support", INSTALLATION, "support")
 
 
 async def create_key(
@@ -244,18 +250,20 @@ async def create_key(
     *,
     organiser_slug: str | None = None,
     business_id: str | None = None,
+    support: bool = False,
     name: str,
     permissions: frozenset[str] | None = None,
     expires_at: datetime | None = None,
 ) -> NewKey:
     """Make a key for one owner; without `permissions` it may do all that such an owner may.
 
-    The key is in the answer and nowhere else: only its SHA-256 is stored. At most two keys of an owner are live
-    (neither revoked nor expired), however many ask at once. Not idempotent. Raises OwnerAmbiguous, OrganiserUnknown,
-    ProviderUnknown, KeyNameUnfit, PermissionUnknown, KeyExpiryPast, TooManyKeys.
+    The key is in the answer and nowhere else: only its SHA-256 is stored. At most two keys of an owner (twenty of
+    support) are live, neither revoked nor expired, however many ask at once. Not idempotent. Raises OwnerAmbiguous,
+    OrganiserUnknown, ProviderUnknown, KeyNameUnfit, PermissionUnknown, KeyExpiryPast, TooManyKeys.
     """
     check_key_name(name)
-    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id)
+    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id, support=support)
+    live_max = SUPPORT_KEYS_MAX if owner.kind == "support" else LIVE_KEYS_MAX
     granted = choose_permissions(owner.kind, permissions)
     async with conn.transaction():
         await queries.lock_owner(conn, owner=owner.kind, owner_id=owner.owner_id)
@@ -263,8 +271,8 @@ async def create_key(
         if expires_at is not None and expires_at <= now:
             raise KeyExpiryPast
         existing = await queries.select_keys(conn, owner=owner.kind, owner_id=owner.owner_id)
-        if sum(each.is_live(now) for each in existing) >= LIVE_KEYS_MAX:
-            raise TooManyKeys(owner=owner.label, max=LIVE_KEYS_MAX)
+        if sum(each.is_live(now) for each in existing) >= live_max:
+            raise TooManyKeys(owner=owner.label, max=live_max)
         key = keys.make_key(secrets.randbelow)
         created = NewKey(key_id=uuid7(), key=key, hint=keys.hint(key))
         await queries.insert_key(
@@ -290,10 +298,10 @@ async def revoke_key(conn: Connection, *, key_id: UUID) -> ApiKey:
 
 
 async def list_keys(
-    conn: Connection, *, organiser_slug: str | None = None, business_id: str | None = None
+    conn: Connection, *, organiser_slug: str | None = None, business_id: str | None = None, support: bool = False
 ) -> Sequence[ApiKey]:
     """All keys an owner ever had, oldest first. Raises OwnerAmbiguous, OrganiserUnknown, ProviderUnknown."""
-    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id)
+    owner = await _find_owner(conn, organiser_slug=organiser_slug, business_id=business_id, support=support)
     return await queries.select_keys(conn, owner=owner.kind, owner_id=owner.owner_id)
 
 
@@ -307,10 +315,10 @@ async def authenticate(conn: Connection, key: str, now: datetime) -> Caller | No
     row = await queries.select_caller(conn, key_hash=keys.hash_key(key), now=now)
     if row is None:
         return None
-    owner: Owner = "provider" if row["organiser_id"] is None else "organiser"
+    owner: Owner = "organiser" if row["organiser_id"] else "provider" if row["provider_id"] else "support"
     return Caller(
         key_id=row["key_id"],
         owner=owner,
-        owner_id=row["organiser_id"] or row["provider_id"],
+        owner_id=row["organiser_id"] or row["provider_id"] or INSTALLATION,
         permissions=frozenset(row["permissions"]),
     )

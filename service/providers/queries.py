@@ -91,15 +91,18 @@ async def upsert_approval(conn: Connection, *, approval: Approval) -> Approval:
 # Foreign keys from elsewhere take FOR KEY SHARE, which this does not stop.
 LOCK_ORGANISER = "SELECT FROM organisers WHERE organiser_id = $1 FOR NO KEY UPDATE"
 LOCK_PROVIDER = "SELECT FROM providers WHERE provider_id = $1 FOR NO KEY UPDATE"
+LOCK_SUPPORT = "SELECT pg_advisory_xact_lock(hashtextextended('keys of ' || $1::uuid, 0))"  # which has no row
+
+_LOCKS = {"organiser": LOCK_ORGANISER, "provider": LOCK_PROVIDER, "support": LOCK_SUPPORT}
 
 
 async def lock_owner(conn: Connection, *, owner: Owner, owner_id: UUID) -> None:
-    await conn.execute(LOCK_ORGANISER if owner == "organiser" else LOCK_PROVIDER, owner_id)
+    await conn.execute(_LOCKS[owner], owner_id)
 
 
 INSERT_KEY = """
-INSERT INTO api_keys (key_id, key_hash, hint, name, organiser_id, provider_id, permissions, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_keys (key_id, key_hash, hint, name, organiser_id, provider_id, is_support, permissions, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 
@@ -115,18 +118,31 @@ async def insert_key(
     permissions: Sequence[str],
     expires_at: datetime | None,
 ) -> None:
-    organiser_id, provider_id = (owner_id, None) if owner == "organiser" else (None, owner_id)
-    await conn.execute(INSERT_KEY, key_id, key_hash, hint, name, organiser_id, provider_id, permissions, expires_at)
+    await conn.execute(
+        INSERT_KEY,
+        key_id,
+        key_hash,
+        hint,
+        name,
+        owner_id if owner == "organiser" else None,
+        owner_id if owner == "provider" else None,
+        owner == "support",
+        permissions,
+        expires_at,
+    )
 
 
 _KEY = "key_id, hint, name, permissions, created_at, expires_at, revoked_at"
 
 SELECT_KEYS_OF_ORGANISER = f"SELECT {_KEY} FROM api_keys WHERE organiser_id = $1 ORDER BY key_id"
 SELECT_KEYS_OF_PROVIDER = f"SELECT {_KEY} FROM api_keys WHERE provider_id = $1 ORDER BY key_id"
+SELECT_KEYS_OF_SUPPORT = f"SELECT {_KEY} FROM api_keys WHERE is_support ORDER BY key_id"
 
 
 async def select_keys(conn: Connection, *, owner: Owner, owner_id: UUID) -> Sequence[ApiKey]:
     """Oldest first."""
+    if owner == "support":
+        return [_key(row) for row in await conn.fetch(SELECT_KEYS_OF_SUPPORT)]
     statement = SELECT_KEYS_OF_ORGANISER if owner == "organiser" else SELECT_KEYS_OF_PROVIDER
     return [_key(row) for row in await conn.fetch(statement, owner_id)]
 

@@ -138,7 +138,7 @@ def test_lists_show_names_units_and_approvals(command_line: CommandLine) -> None
         ("provider add 2077474-0 --name Toinen", "under another name"),
         ("organiser list-", None),
         ("programme list --organiser nobody", "no organiser “nobody”"),
-        ("key create --name x", "Exactly one of the two"),
+        ("key create --name x", "Exactly one must be named"),
         ("key create --provider 2077474-0 --name x --permission decisions:write", "debits:read"),
         ("key revoke 00000000-0000-0000-0000-000000000000", "no key with the id"),
         ("key revoke not-an-id", None),

@@ -10,15 +10,12 @@ import structlog
 from asyncpg import Record
 
 from service import metrics
-from service.db import Pool, autocommit
+from service.db import Connection, Pool, autocommit
 from service.debits.model import CodeUnknown, error_of
-from service.debits.queries import charging as queries
 from service.errors import SeteliError
+from service.guessing.operations import weigh_misses
 
 log = structlog.get_logger()
-
-# 50 misses a day on the whole installation: somebody is trying codes out through several keys, and a person must look.
-BREAKER_MISSES_PER_DAY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +41,17 @@ def verdict_of(row: Record) -> Verdict:
 
 
 async def watch_for_guessing(pool: Pool, outcome: str, provider_id: UUID, credential_id: UUID) -> None:
+    """After the commit of a verdict: show a miss to whoever watches, and trip the breaker when it is time."""
     if outcome != CodeUnknown.code:
         return
     async with autocommit(pool) as conn:
-        misses_today = await queries.count_misses_today(conn)
-    tell_of_miss(misses_today, provider_id, credential_id)
+        await tell_of_miss(conn, provider_id, credential_id)
 
 
-def tell_of_miss(misses_today: int, provider_id: UUID, credential_id: UUID) -> None:
-    """Count a miss where people look, and call somebody when there are many of the whole installation."""
+async def tell_of_miss(conn: Connection, provider_id: UUID, credential_id: UUID) -> None:
+    """The same for a miss that is known to be one."""
     metrics.code_misses.inc()
-    metrics.code_misses_today.set(misses_today)
-    log.warning("code_missed", provider_id=str(provider_id), key_id=str(credential_id), misses_today=misses_today)
-    if misses_today >= BREAKER_MISSES_PER_DAY:
-        log.error("code_guessing_suspected", misses_today=misses_today)
+    weighed = await weigh_misses(conn)
+    log.warning(
+        "code_missed", provider_id=str(provider_id), key_id=str(credential_id), misses_today=weighed.misses_today
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from asyncpg import Record
 
@@ -34,31 +34,42 @@ async def under_rules(order: ChargeOrder, terms: Terms, act: Callable[[ChargeOrd
     raise RulesChanging
 
 
+# What a visit is split by when nobody has its code: so that it takes no less time than another's.
+_NOBODYS_RULES = TariffRules(
+    unit=Unit.MINUTES,
+    step=15,
+    rounding=Rounding.UP,
+    evening_from=time(18),
+    evening_to=time(22),
+    eves_are_holidays=False,
+)
+
+
 def in_parts(order: ChargeOrder, terms: Record | None) -> ChargeOrder:
-    """The order with its visit split at midnight and where tariff bands meet."""
-    if terms is None:
-        return order
+    """The order with its visit split at midnight and where tariff bands meet; as it is when nobody has its code."""
     assert order.starts_at is not None
     assert order.ends_at is not None
-    visit = split_visit(
-        order.starts_at,
-        order.ends_at,
-        rules=TariffRules(
-            unit=Unit(terms["unit"]),
-            step=terms["step"],
-            rounding=Rounding(terms["rounding"]),
-            evening_from=terms["evening_from"],
-            evening_to=terms["evening_to"],
-            eves_are_holidays=terms["eves_are_holidays"],
-        ),
-        visits=order.amount or 1,
-    )
+    rules = _NOBODYS_RULES if terms is None else _rules_in(terms)
+    visit = split_visit(order.starts_at, order.ends_at, rules=rules, visits=order.amount or 1)
+    if terms is None:
+        return order
     return replace(
         order,
         service_date=visit.service_date,
         segment_bands=visit.bands,
         segment_amounts=visit.amounts,
         rules_from=terms["starts_on"],
+    )
+
+
+def _rules_in(terms: Record) -> TariffRules:
+    return TariffRules(
+        unit=Unit(terms["unit"]),
+        step=terms["step"],
+        rounding=Rounding(terms["rounding"]),
+        evening_from=terms["evening_from"],
+        evening_to=terms["evening_to"],
+        eves_are_holidays=terms["eves_are_holidays"],
     )
 
 

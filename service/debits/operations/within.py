@@ -39,4 +39,4 @@ async def validate_within(conn: Connection, order: ChargeOrder) -> tuple[str, Ma
 
 async def _watch_for_guessing(conn: Connection, outcome: str, provider_id: UUID, credential_id: UUID) -> None:
     if outcome == CodeUnknown.code:
-        tell_of_miss(await queries.count_misses_today(conn), provider_id, credential_id)
+        await tell_of_miss(conn, provider_id, credential_id)
