@@ -31,10 +31,13 @@ CREATE TABLE charge_questions (
     number_sealed bytea NOT NULL,    -- what is to be texted back
     organiser_id  uuid NOT NULL,
     code_id       uuid NOT NULL,
-    amount        bigint NOT NULL,
+    amount        bigint,            -- none: as long as the times say
     service_date  date NOT NULL,
+    starts_at     timestamptz,
+    ends_at       timestamptz,
     key           text NOT NULL,     -- the idempotency key of the charge, fixed with the question
     fingerprint   bytea NOT NULL,
     expires_at    timestamptz NOT NULL,
-    CONSTRAINT charge_questions_amount_positive CHECK (amount > 0)
+    CONSTRAINT charge_questions_amount_positive CHECK (amount > 0),
+    CONSTRAINT charge_questions_sized CHECK (num_nonnulls(amount, starts_at) = 1 AND num_nonnulls(starts_at, ends_at) IN (0, 2))
 );

@@ -4,6 +4,7 @@
     4827 0315 9268 2,5                 hours, euros or visits, as the programme counts
     4827-0315-9268 2 t 30 min 123456   with the PIN, which stands last
     4827 0315 9268 eilen 2,5 123456    of another day
+    4827 0315 9268 14-16.30 123456     from when to when, where the evening has another price
     4821                               the answer to a question
 
 Nothing here keeps or repeats what was typed (I6). A slip is told from the text alone and looks nothing up.
@@ -63,11 +64,22 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """From when to when, in minutes of the clock since midnight; an end that is not later is on the next day."""
+
+    starts: int
+    ends: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChargeText:
+    """`clock` takes the place of a quantity: there is never both."""
+
     code: str = field(repr=False)
     quantity: Quantity | None = None
     day: Day | None = None
     pin: str | None = field(default=None, repr=False)
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,12 @@ _DAY_WORD = re.compile(rf"(?<!\w)({'|'.join(_DAYS_AGO)})(?!\w)")
 _DATE = re.compile(
     r"(?<![0-9.,/])([0-3]?[0-9])(?:\.([01]?[0-9])\.(20[0-9]{2})?|/([01]?[0-9])(?:/(20[0-9]{2}))?)(?![0-9.,/])"
 )
+
+_HOUR_OF_DAY = r"([01]?[0-9]|2[0-4])(?:[.:]([0-5][0-9]))?"
+_FROM_TO = re.compile(
+    rf"(?<![0-9.,:/-])(?:kl[o.]?\s*)?{_HOUR_OF_DAY}\s*[-\u2010-\u2015\u2212]\s*{_HOUR_OF_DAY}(?![0-9,:/-])"
+)
+DAY_MINUTES = 24 * 60
 
 _NUMBER = r"([0-9]{1,4})(?:[.,]([0-9]{1,2}))?"
 _HOUR = r"(?:t|h|tunti|tuntia|tim|timme|timmar|hrs?|hours?)\.?"
@@ -170,12 +188,23 @@ def _read_rest(code: str, rest: str) -> ChargeText | Slip:
         pin, rest = typed[1], rest[: typed.start()]
     if _LONG_DIGITS.search(rest):
         return Slip.UNCLEAR
+    clock, rest = _take_clock(rest)
     day, rest = _take_day(rest)
     rest = rest.strip(" \t\n.,;:!")
     if not rest:
-        return ChargeText(code, None, day, pin)
+        return ChargeText(code, None, day, pin, clock)
     quantity = read_quantity(rest)
-    return Slip.UNCLEAR if quantity is None else ChargeText(code, quantity, day, pin)
+    return Slip.UNCLEAR if quantity is None or clock is not None else ChargeText(code, quantity, day, pin)
+
+
+def _take_clock(rest: str) -> tuple[Clock | None, str]:
+    typed = _FROM_TO.search(rest)
+    if typed is None:
+        return None, rest
+    starts, ends = (int(typed[place]) * 60 + int(typed[place + 1] or 0) for place in (1, 3))
+    if starts >= DAY_MINUTES or ends > DAY_MINUTES or starts == ends:
+        return None, rest
+    return Clock(starts, ends), f"{rest[: typed.start()]} {rest[typed.end() :]}"
 
 
 def _take_day(rest: str) -> tuple[Day | None, str]:

@@ -114,6 +114,7 @@ class Answer(StrEnum):
     SUSPENDED = "suspended"
     NO_QUESTION = "no_question"
     DAY_UNCLEAR = "day_unclear"
+    CLOCK_UNCLEAR = "clock_unclear"
     OVER_MINUTES = "over_minutes"
     OVER_CENTS = "over_cents"
     OVER_VISITS = "over_visits"

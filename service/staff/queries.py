@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from asyncpg import Record
@@ -153,12 +153,13 @@ async def count_charge(conn: Connection, *, worker_id: UUID) -> None:
     await conn.execute(COUNT_CHARGE, worker_id)
 
 
-TODAY = "SELECT helsinki_today()"
+SELECT_NOW = "SELECT now()"
 
 
-async def select_today(conn: Connection) -> date:
-    day: date = await conn.fetchval(TODAY)
-    return day
+async def select_now(conn: Connection) -> datetime:
+    """The moment in which the text was taken, by the clock that charges go by."""
+    now: datetime = await conn.fetchval(SELECT_NOW)
+    return now
 
 
 SELECT_CODE = "SELECT organiser_id, code_id FROM voucher_codes WHERE code_index = ANY($1::bytea[]) LIMIT 1"
@@ -177,19 +178,22 @@ class Question:
     number_sealed: bytes = field(repr=False)
     organiser_id: UUID
     code_id: UUID
-    amount: int
+    amount: int | None
     service_date: date
+    starts_at: datetime | None
+    ends_at: datetime | None
     key: str
     fingerprint: bytes
 
 
 ASK = """
-INSERT INTO charge_questions (worker_id, question_id, number_sealed, organiser_id, code_id, amount, service_date, key,
-                              fingerprint, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp() + make_interval(mins => $10))
+INSERT INTO charge_questions (worker_id, question_id, number_sealed, organiser_id, code_id, amount, service_date,
+                              starts_at, ends_at, key, fingerprint, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp() + make_interval(mins => $12))
 ON CONFLICT (worker_id) DO UPDATE SET
     question_id = excluded.question_id, number_sealed = excluded.number_sealed, organiser_id = excluded.organiser_id,
-    code_id = excluded.code_id, amount = excluded.amount, service_date = excluded.service_date, key = excluded.key,
+    code_id = excluded.code_id, amount = excluded.amount, service_date = excluded.service_date,
+    starts_at = excluded.starts_at, ends_at = excluded.ends_at, key = excluded.key,
     fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
 """
 
@@ -205,6 +209,8 @@ async def ask(conn: Connection, *, question: Question, minutes: int) -> None:
         question.code_id,
         question.amount,
         question.service_date,
+        question.starts_at,
+        question.ends_at,
         question.key,
         question.fingerprint,
         minutes,
@@ -212,8 +218,8 @@ async def ask(conn: Connection, *, question: Question, minutes: int) -> None:
 
 
 SELECT_QUESTION = """
-SELECT q.question_id, q.number_sealed, q.organiser_id, q.code_id, q.amount, q.service_date, q.key, q.fingerprint,
-       c.sealed AS code_sealed
+SELECT q.question_id, q.number_sealed, q.organiser_id, q.code_id, q.amount, q.service_date,
+       q.starts_at, q.ends_at, q.key, q.fingerprint, c.sealed AS code_sealed
   FROM charge_questions q JOIN codes c ON c.organiser_id = q.organiser_id AND c.code_id = q.code_id
  WHERE q.worker_id = $1 AND q.expires_at > clock_timestamp()
 """

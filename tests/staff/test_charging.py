@@ -14,8 +14,10 @@ from uuid import UUID
 import pytest
 
 from service.db import Pool
-from service.sandbox.sample import COUNTY, FAMILY_SERVICES, PROVIDERS
+from service.money import Unit, format_amount
+from service.sandbox.sample import COUNTY, FAMILY_SERVICES, PROVIDERS, TOWN
 from service.staff.model import WRONG_MAX
+from service.staff.visits import is_weekday
 from tests.sandbox.desk import ACCOUNT, FAMILY
 from tests.towns import Town, running_town
 
@@ -99,7 +101,8 @@ async def door(town: Town) -> Door:
 async def test_a_code_hours_and_the_pin_charge_the_visit_and_tell_what_is_left(door: Door) -> None:
     answer = await door.say(f"{door.code} 2,5 {door.pin}")
     ending = door.code[-4:]
-    assert answer == f"..{ending}: veloitettu 2 t 30 min. Perhe maksaa 0,00 €. Setelissä on jäljellä 9 t 30 min."
+    own = format_amount(await door.town.value("SELECT own_cents FROM entries"), Unit.CENTS, "fi")  # another on Sundays
+    assert answer == f"..{ending}: veloitettu 2 t 30 min. Perhe maksaa {own}. Setelissä on jäljellä 9 t 30 min."
     entry = await door.town.here.resources.pool.fetchrow("SELECT amount, credential_id, worker FROM entries")
     assert dict(entry) == {"amount": 150, "credential_id": UUID(door.worker["worker_id"]), "worker": "Anna Aalto"}
     [_, receipt] = await door.town.wait_for_texts(2)  # the family's own
@@ -344,6 +347,58 @@ async def test_money_is_charged_in_euros_and_three_hundred_at_most(town: Town) -
     assert await door.town.value("SELECT sum(amount) FROM entries") == 4050
 
 
+async def evening_door(town: Town) -> tuple[Door, str]:
+    """Where the evening has another price than the day; and a weekday that has been, as it is texted."""
+    worker = await register(town)
+    voucher = await town.here.decide(TOWN, weekly=None, beneficiary=MAIJA)
+    await town.wait_for_texts(1)
+    await town.here.resources.pool.execute("UPDATE vouchers SET valid_from = valid_from - 10")
+    day = await town.value("SELECT helsinki_today()") - timedelta(days=1)
+    while not is_weekday(day):
+        day -= timedelta(days=1)
+    return Door(town, worker, voucher, await town.here.code_of(voucher["voucher_id"])), f"{day.day}.{day.month}."
+
+
+async def test_where_the_evening_has_another_price_the_times_are_asked_for_and_split(town: Town) -> None:
+    door, day = await evening_door(town)
+    for text in (f"{door.code} {day} 2 {door.pin}", f"{door.code} {day} 2"):
+        assert "kellonajat, esim. 14-16.30" in await door.say(text)
+    assert ": veloitettu 2 t 30 min (" in await door.say(f"{door.code} {day} 17-19.30 {door.pin}")
+    entry = await town.here.resources.pool.fetchrow("SELECT amount, segment_bands, segment_amounts FROM entries")
+    assert dict(entry) == {"amount": 150, "segment_bands": ["weekday", "evening"], "segment_amounts": [60, 90]}
+    assert "jo veloitettu tai varattu" in await door.say(f"{door.code} {day} 17-19 {door.pin}")
+    assert "enintään 8 t" in await door.say(f"{door.code} {day} 8-16.15 {door.pin}")
+    assert await door.debits() == 1
+
+
+async def test_a_question_with_times_charges_those_times(town: Town) -> None:
+    door, day = await evening_door(town)
+    question = await door.say(f"{door.code} {day} 17-19.30")
+    assert "veloitetaanko 2 t 30 min (" in question
+    [number] = re.findall(r"vastaa (\d{4})", question)
+    assert ": veloitettu 2 t 30 min (" in await door.say(number)
+    assert await town.value("SELECT segment_amounts FROM entries") == [60, 90]
+
+
+async def test_of_two_answers_at_once_one_charges(door: Door) -> None:
+    [number] = re.findall(r"vastaa (\d{4})", await door.say(f"{door.code} 2,5"))
+    await asyncio.gather(*(door.text(number, reference=f"SM{count:032}") for count in range(6)))
+    assert await door.debits() == 1
+    assert (await door.row())["wrong_pins"] == 0
+
+
+async def test_texts_at_once_charge_no_more_than_a_day_allows(
+    pool: Pool, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    async with running_town(database_url, redis_url, tmp_path, text_charges_per_day=2) as town:
+        worker = await register(town)
+        voucher = await town.here.decide(weekly=None, beneficiary=MAIJA)
+        door = Door(town, worker, voucher, await town.here.code_of(voucher["voucher_id"]))
+        body = f"{door.code} 1 {door.pin}"
+        await asyncio.gather(*(door.text(body, reference=f"SM{count:032}") for count in range(8)))
+        assert await door.debits() == 2
+
+
 async def test_a_worker_charges_so_often_a_day_and_is_answered_so_often(
     pool: Pool, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -414,25 +469,20 @@ async def test_a_question_that_is_over_is_not_sent(door: Door) -> None:
         assert await question_fields(keys, conn, wanted) == {}
 
 
-async def test_nothing_that_is_kept_holds_the_code_the_pin_or_the_number(door: Door) -> None:
+async def test_nothing_that_is_kept_or_logged_holds_the_code_the_pin_or_the_number(
+    door: Door, capfd: pytest.CaptureFixture[str]
+) -> None:
     [number] = re.findall(r"vastaa (\d{4})", await door.say(f"{door.code} 2,5"))
     await door.say(number)
     await door.say(f"{door.code} 1 {door.pin}")
     await door.say(f"{door.code} 1 {door.wrong_pin}")
-    tables = ("workers", "charge_questions", "messages", "inbound_texts", "requests", "entries", "audit")
-    for table in tables:
+    secrets = (door.code, door.code.replace(" ", ""), door.code[:8], door.pin, PHONE[4:], "argon2", f'"{number}"')
+    kept = {"log": "".join(capfd.readouterr())}
+    for table in ("workers", "charge_questions", "messages", "inbound_texts", "requests", "entries", "audit"):
         rows = await door.town.here.resources.pool.fetch(f"SELECT t::text AS row FROM {table} t")
-        text = "\n".join(row["row"] for row in rows)
-        for secret in (
-            door.code,
-            door.code.replace(" ", ""),
-            door.code[:8],
-            door.pin,
-            PHONE[4:],
-            "argon2",
-            f'"{number}"',
-        ):
-            assert secret not in text, (table, secret)
+        kept[table] = "\n".join(row["row"] for row in rows)
+    assert "charge_texted" in kept["log"]
+    assert [(place, secret) for place, text in kept.items() for secret in secrets if secret in text] == []
 
 
 async def test_answers_that_do_not_arrive_are_on_no_caseworkers_list(door: Door) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.money import Unit
 from service.staff.grammar import (
     ChargeText,
+    Clock,
     Confirmation,
     Day,
     Needed,
@@ -96,6 +97,17 @@ def test_an_amount_is_understood_with_comma_or_point_and_with_or_without_its_uni
         (f"{SHOWN} 2,5 21.11.2026 012345", ChargeText(CODE, bare(250), Day(day=21, month=11, year=2026), "012345")),
         (f"{SHOWN} 21/11 2", ChargeText(CODE, bare(200), Day(day=21, month=11))),
         (f"{SHOWN} 21.11", ChargeText(CODE, bare(2111))),  # without its last point it is a sum
+        (f"{SHOWN} 14-16.30 012345", ChargeText(CODE, pin="012345", clock=Clock(14 * 60, 16 * 60 + 30))),
+        (f"{SHOWN} klo 14.00\u201316.30", ChargeText(CODE, clock=Clock(14 * 60, 16 * 60 + 30))),
+        (f"{SHOWN} 21:15 - 01:00.", ChargeText(CODE, clock=Clock(21 * 60 + 15, 60))),
+        (f"{SHOWN} 20-24", ChargeText(CODE, clock=Clock(20 * 60, 24 * 60))),
+        (f"{SHOWN} 21.11. kl 14-16", ChargeText(CODE, day=Day(day=21, month=11), clock=Clock(14 * 60, 16 * 60))),
+        (f"{SHOWN} eilen 14-16 012345", ChargeText(CODE, None, Day(days_ago=1), "012345", Clock(14 * 60, 16 * 60))),
+        (f"{SHOWN} 14-16 2,5", Slip.UNCLEAR),
+        (f"{SHOWN} 14-14", Slip.UNCLEAR),
+        (f"{SHOWN} 24-2", Slip.UNCLEAR),
+        (f"{SHOWN} 14-25", Slip.UNCLEAR),
+        (f"{SHOWN} 14-16-18", Slip.UNCLEAR),
         (f"{SHOWN} kiitos", Slip.UNCLEAR),
         (f"{SHOWN} 2,5 12345", Slip.UNCLEAR),
         (f"{SHOWN} 1234567", Slip.UNCLEAR),

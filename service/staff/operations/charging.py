@@ -27,19 +27,21 @@ from service.channels.operations import Replied, Typed, contact_indexes, queue_m
 from service.channels.phrases import format_day
 from service.crypto import Keys, SealBroken
 from service.db import Connection
-from service.debits.model import ChargeOrder, ServiceDateInFuture
+from service.debits.model import ChargeOrder, ServiceDateInFuture, TimesRequired
 from service.debits.operations.within import debit_within, validate_within
 from service.errors import Detail
 from service.idempotency import TEXTED_PREFIX
 from service.money import Unit, format_amount
 from service.quiet_hours import QuietHours
 from service.staff import queries
-from service.staff.grammar import ChargeText, Confirmation, Needed, Slip, amount_in, day_of, read_text
+from service.staff.grammar import ChargeText, Confirmation, Needed, Slip, amount_in, read_text
 from service.staff.model import QUESTION_MINUTES, WRONG_MAX, Answer, Caps, Sender, draw_number, over_cap
 from service.staff.pins import is_pin, number_context
 from service.staff.queries import Question
 from service.staff.sentences import sentences
+from service.staff.visits import Visit, is_weekday, when
 from service.vouchers.codes import DIGITS_MIN, last_four
+from service.vouchers.decisions import helsinki_day
 from service.vouchers.operations.replies import NOBODY
 from service.vouchers.sealing import CODE_PURPOSE, open_code
 
@@ -65,10 +67,10 @@ class _Wanted:
     """A charge that may be made, as far as the text itself goes."""
 
     order: ChargeOrder
+    service_date: date
     organiser_id: UUID
     code_id: UUID
     last_four: str
-    unit: Unit
 
 
 @dataclass(frozen=True)
@@ -131,15 +133,15 @@ class TextCharging:
 
     async def _work_out(self, conn: Connection, sender: Sender, said: ChargeText, typed: Typed) -> _Wanted | _Nothing:
         """What the text asks to charge, in the unit of the code's programme and within the caps of a text."""
-        today = await queries.select_today(conn)
-        service_date = day_of(said.day, today)
-        if service_date is None:
-            return _Nothing(Answer.DAY_UNCLEAR, {})
-        if service_date > today:
-            return _Nothing(ServiceDateInFuture.code, {"service_date": service_date.isoformat()})
+        now = await queries.select_now(conn)
+        visit = when(said.day, said.clock, now)
+        if isinstance(visit, Answer):
+            return _Nothing(visit, {})
+        if visit.service_date > helsinki_day(now):
+            return _Nothing(ServiceDateInFuture.code, {"service_date": visit.service_date.isoformat()})
         if sender.charges_today >= self.caps.charges_per_day:
             return _Nothing(Answer.OVER_DAY, {"cap": self.caps.charges_per_day})
-        order = self._order(sender, said.code, typed, service_date if said.day is not None else None)
+        order = self._order(sender, said.code, typed, visit)
         outcome, found = await validate_within(conn, order)
         if outcome != OK:
             metrics.debit_refusals.labels(outcome).inc()
@@ -147,15 +149,23 @@ class TextCharging:
         known = await queries.select_code(conn, code_indexes=self.keys.index.all(CODE_PURPOSE, said.code))
         assert known is not None, "it was found a moment ago, and codes stay"
         (organiser_id, code_id), unit, ending = known, Unit(found["unit"]), last_four(said.code)
-        amount = amount_in(unit, said.quantity)
+        amount = amount_in(unit, said.quantity) if said.clock is None else None
         if isinstance(amount, Needed):
             return _Nothing(amount, {}, ending, organiser_id)
-        if amount > self.caps.of(unit):
-            cap = format_amount(self.caps.of(unit), unit, sender.language)
-            return _Nothing(over_cap(unit), {"cap": cap}, ending, organiser_id)
-        return _Wanted(replace(order, amount=amount), organiser_id, code_id, ending, unit)
+        asked = found["amount"] if amount is None else amount  # worked out from the times, of the whole visit
+        over = self._over(unit, asked, visit)
+        if over is not None:
+            cap = format_amount(self.caps.of(over), over, sender.language)
+            return _Nothing(over_cap(over), {"cap": cap}, ending, organiser_id)
+        return _Wanted(replace(order, amount=amount), visit.service_date, organiser_id, code_id, ending)
 
-    def _order(self, sender: Sender, code: str, typed: Typed, service_date: date | None) -> ChargeOrder:
+    def _over(self, unit: Unit, asked: int | None, visit: Visit) -> Unit | None:
+        """The unit of the cap that a charge is over; the hours of the clock are capped whatever is counted."""
+        if visit.minutes > self.caps.minutes:
+            return Unit.MINUTES
+        return unit if asked is not None and asked > self.caps.of(unit) else None
+
+    def _order(self, sender: Sender, code: str, typed: Typed, visit: Visit) -> ChargeOrder:
         index, request = self.keys.index, f"TEXT {sender.worker_id}\n{typed.body}"
         return ChargeOrder(
             provider_id=sender.provider_id,
@@ -167,7 +177,9 @@ class TextCharging:
             code_index=index.current(CODE_PURPOSE, code),
             previous_code_index=index.previous(CODE_PURPOSE, code),
             new_id=uuid7(),
-            service_date=service_date,
+            service_date=None if visit.is_today else visit.service_date,
+            starts_at=visit.starts_at,
+            ends_at=visit.ends_at,
             worker=sender.name,
         )
 
@@ -194,11 +206,16 @@ class TextCharging:
             return await self._refuse(conn, sender, wanted)
         outcome, found = await validate_within(conn, wanted.order)
         refusal = outcome if outcome != OK else found["refusal"]
+        if (
+            refusal is None
+            and found["times_asked"]
+            and wanted.order.starts_at is None
+            and is_weekday(wanted.service_date)
+        ):
+            refusal, found = TimesRequired.code, {"refusal_details": {}}
         if refusal is not None:
             details = found if outcome != OK else found["refusal_details"]
             return await self._refuse(conn, sender, _Nothing(refusal, details, wanted.last_four, wanted.organiser_id))
-        assert wanted.order.amount is not None
-        service_date = wanted.order.service_date or await queries.select_today(conn)
         question_id = uuid7()
         question = Question(
             worker_id=sender.worker_id,
@@ -207,12 +224,14 @@ class TextCharging:
             organiser_id=wanted.organiser_id,
             code_id=wanted.code_id,
             amount=wanted.order.amount,
-            service_date=service_date,
+            service_date=wanted.service_date,
+            starts_at=wanted.order.starts_at,
+            ends_at=wanted.order.ends_at,
             key=wanted.order.key,
             fingerprint=wanted.order.fingerprint,
         )
         await queries.ask(conn, question=question, minutes=QUESTION_MINUTES)
-        fields = await self._amounts(conn, sender, {**found, "service_date": service_date.isoformat()})
+        fields = await self._amounts(conn, sender, {**found, "service_date": wanted.service_date.isoformat()})
         message_id = await self._tell(
             conn,
             sender,
@@ -252,13 +271,15 @@ class TextCharging:
             new_id=uuid7(),
             amount=question["amount"],
             service_date=question["service_date"],
+            starts_at=question["starts_at"],
+            ends_at=question["ends_at"],
             worker=sender.name,
         )
         return await self._charge(conn, sender, order, question["organiser_id"], last_four(code))
 
     async def _amounts(self, conn: Connection, sender: Sender, answer: Mapping[str, Any]) -> dict[str, str]:
         """How much, what the family pays of its own, and the day unless it is today."""
-        today, day = await queries.select_today(conn), date.fromisoformat(answer["service_date"])
+        today, day = helsinki_day(await queries.select_now(conn)), date.fromisoformat(answer["service_date"])
         own = answer["family_pays_cents"]
         return {
             "amount": format_amount(answer["amount"], Unit(answer["unit"]), sender.language),
