@@ -13,11 +13,14 @@ from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
 from service.guessing import handlers as guessing_handlers
 from service.guessing import pages as support_pages
+from service.people.pages import PAGES as PEOPLE_PAGES
+from service.people.pages import PUBLIC as PEOPLE_PUBLIC
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.staff import handlers as staff_handlers
 from service.vouchers import handlers as voucher_handlers
 from service.web import MAX_BODY_BYTES, Route, add_routes, edge
+from service.web.pages import ASSET_ROUTE, PageRoute, add_pages, page_edge
 
 log = structlog.get_logger()
 
@@ -47,14 +50,22 @@ PUBLIC = frozenset(
         "/hooks/twilio/status/{attempt}",
     }
 )
+# The pages for people; their order is that of the navigation.
+PAGES: tuple[PageRoute, ...] = (
+    *PEOPLE_PAGES,
+    ASSET_ROUTE,
+)
+# The only pages that are shown to somebody who is not signed in.
+PUBLIC_PAGES = frozenset({*PEOPLE_PUBLIC, ASSET_ROUTE.path})
 SHUTDOWN_S = 20.0
 
 
 def build_app(resources: Resources) -> web.Application:
     """The application over open resources; it closes nothing."""
-    app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[edge, page_edge], client_max_size=MAX_BODY_BYTES)
     app[site.ROUTES_KEY] = ROUTES
     add_routes(app, ROUTES, resources)
+    add_pages(app, PAGES, resources)
     return app
 
 

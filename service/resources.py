@@ -27,10 +27,11 @@ from service.channels.operations import Delivery, ReceiptGroup, Reception, recei
 from service.channels.rendering import Templates, qr_png
 from service.channels.sms_text import can_receive
 from service.crypto import Keys
-from service.db import Connection, Pool, close_pool, open_pool
+from service.db import Connection, Pool, autocommit, close_pool, open_pool
 from service.debits import receipts as family_receipts
 from service.debits.disputes import dispute_told_debit, find_told_debit
 from service.debits.operations import DebitGroup, LongReads, debit_group
+from service.people.operations import sessions
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
 from service.settings import MissingSettings, Settings
@@ -43,6 +44,7 @@ from service.vouchers import reminders
 from service.vouchers.operations.replies import Replies
 from service.vouchers.texts import MESSAGE_KIND as VOUCHER
 from service.web import Caller
+from service.web.pages import Note, Visitor
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,36 @@ class Resources:
 
     async def authenticate(self, key: str) -> Caller | None:
         return await self.credentials.authenticate(key)
+
+    async def visitor(self, session_token: str) -> Visitor | None:
+        """Who is signed in with this cookie; None also for whoever has proved a password alone."""
+        async with autocommit(self.pool) as conn:
+            session = await sessions.find_session(conn, session_token)
+        if session is None or session.stage != "full":
+            return None
+        return Visitor(
+            person_id=session.person_id,
+            session_id=session.session_id,
+            name=session.name,
+            role=session.role,
+            owner=session.owner,
+            owner_id=session.owner_id,
+            owner_name=session.owner_name,
+            language=session.language,
+            permissions=session.permissions,
+            has_notes=session.has_notes,
+        )
+
+    async def leave_note(self, session_id: UUID, note: Note) -> None:
+        """Keep a sentence for the next page of this session."""
+        async with autocommit(self.pool) as conn:
+            await sessions.leave_note(conn, session_id=session_id, kind=note.kind, text=note.text)
+
+    async def take_notes(self, session_id: UUID) -> Sequence[Note]:
+        """What waits for the next page of this session; it is gone then."""
+        async with autocommit(self.pool) as conn:
+            notes = await sessions.take_notes(conn, session_id=session_id)
+        return [Note("warning" if note["kind"] == "warning" else "done", note["text"]) for note in notes]
 
 
 @asynccontextmanager

@@ -22,6 +22,9 @@ CODE_STATUS = {
     "credential_blocked": 429,
     "too_many_resends": 429,
     "internal_error": 500,
+    "page_forbidden": 403,
+    "form_expired": 403,
+    "cross_site": 403,
 }
 
 
@@ -83,6 +86,30 @@ class IdempotencyKeyReserved(Invalid):
     """Keys that begin with `sms:` are those of charges by text message."""
 
     code = "idempotency_key_reserved"
+
+
+class PageForbidden(Refused):
+    """Whoever is signed in has a role that this page is not for."""
+
+    code = "page_forbidden"
+
+
+class FormExpired(Refused):
+    """The form was made for another session than the one that it came from, or without any."""
+
+    code = "form_expired"
+
+
+class CrossSite(Refused):
+    """The browser says that another site sent this form."""
+
+    code = "cross_site"
+
+
+class BrokenForm(Invalid):
+    """The body is not a form, is cut off, or is not in the encoding that it claims."""
+
+    code = "broken_form"
 
 
 class InternalError(SeteliError):

@@ -1,0 +1,1 @@
+"""The use cases of people's log-ins, each one transaction of its caller's."""

@@ -1,0 +1,48 @@
+"""The foundation of the HTML pages: who looks, what was filled in, what is shown. Knows no noun.
+
+A page is a plain function from a PageCall to a reply; what stands in its PageRoute (roles, size, which form shows its
+errors) is done here, once, for all of them: the session, CSRF, the headers, the language, errors as pages. How to add
+one: docs/pages.md.
+"""
+
+from service.web.pages.assets import ASSET_ROUTE, asset_address
+from service.web.pages.calls import (
+    FormModel,
+    Note,
+    NoteKind,
+    PageCall,
+    PageHandler,
+    PageReply,
+    PageResources,
+    PageRoute,
+    Visitor,
+)
+from service.web.pages.csrf import session_cookie_name
+from service.web.pages.edge import add_pages, page_edge, page_headers
+from service.web.pages.rendering import home_address, redirect, render, safe_next
+from service.web.pages.words import N_, PAGE_LANGUAGES, translations
+
+__all__ = [
+    "ASSET_ROUTE",
+    "N_",
+    "PAGE_LANGUAGES",
+    "FormModel",
+    "Note",
+    "NoteKind",
+    "PageCall",
+    "PageHandler",
+    "PageReply",
+    "PageResources",
+    "PageRoute",
+    "Visitor",
+    "add_pages",
+    "asset_address",
+    "home_address",
+    "page_edge",
+    "page_headers",
+    "redirect",
+    "render",
+    "safe_next",
+    "session_cookie_name",
+    "translations",
+]

@@ -1,0 +1,235 @@
+"""From an aiohttp request to a page's PageCall, and from its reply or error to an aiohttp response."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from urllib.parse import quote
+
+import structlog
+from aiohttp import web
+
+from service import metrics
+from service.errors import DatabaseUnavailable, SeteliError
+from service.logs import exception_fields
+from service.problems import Problem, choose_language, problem
+from service.web.calls import Reply, Stream
+from service.web.edge import READ_TIMEOUT_S, send_stream, to_response
+from service.web.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    BrokenForm,
+    InternalError,
+    PageForbidden,
+    RouteNotFound,
+    status_of,
+)
+from service.web.pages.calls import (
+    FormData,
+    PageCall,
+    PageReply,
+    PageResources,
+    PageRoute,
+    SessionToken,
+    errors_by_field,
+)
+from service.web.pages.csrf import check_csrf, check_origin, session_cookie_name
+from service.web.pages.rendering import PAGES_KEY, SIGN_IN, render, set_up_templates
+from service.web.pages.words import PAGE_LANGUAGES, translations
+
+log = structlog.get_logger()
+
+ERROR_PAGE = "error.html"
+NONCE_BYTES = 16
+HSTS = "max-age=63072000; includeSubDomains"
+RESOURCES_KEY: web.AppKey[PageResources] = web.AppKey("page_resources")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+NO_PAGES = ("/v1/", "/hooks/", "/health/", "/openapi.json", "/metrics")
+NOWHERE = PageRoute("GET", "", lambda call: render(call, ERROR_PAGE), roles=None, summary="An address that is none")
+
+
+def add_pages(app: web.Application, pages: Iterable[PageRoute], resources: PageResources) -> None:
+    """Serve these pages, each wrapped in everything that its PageRoute says; GET answers HEAD too."""
+    table = tuple(pages)
+    app[PAGES_KEY], app[RESOURCES_KEY] = table, resources
+    set_up_templates(app)
+    for page in table:
+        add = app.router.add_get if page.method == "GET" else app.router.add_post
+        add(page.path, _handler(page, resources))
+
+
+def page_headers(nonce: str, *, is_https: bool, script_sources: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """What every page is sent with: nothing loads or runs but what is ours, no frame shows it, no cache keeps it."""
+    scripts = " ".join(("'self'", f"'nonce-{nonce}'", *script_sources))
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
+        "connect-src 'self'; media-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), browsing-topics=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+    return headers | ({"Strict-Transport-Security": HSTS} if is_https else {})
+
+
+def _handler(page: PageRoute, resources: PageResources) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(raw: web.Request) -> web.StreamResponse:
+        started = time.perf_counter()
+        call = _begin(raw, page, resources)
+        try:
+            call = await _recognise(call)
+            reply = await _answer(call)
+        except SeteliError as error:
+            if isinstance(error, DatabaseUnavailable):
+                metrics.database_unavailable.inc()
+            reply = await _error_page(call, error)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost loop of a page
+            log.error("request_failed", path_template=page.path, method=page.method, **exception_fields(error))
+            reply = await _error_page(call, InternalError())
+        response = await _send(call, reply)
+        metrics.requests_s.labels(page.method, page.path, response.status).observe(time.perf_counter() - started)
+        return response
+
+    return handle
+
+
+def _begin(raw: web.Request, page: PageRoute, resources: PageResources) -> PageCall:
+    asked = raw.query.get("lang")
+    return PageCall(
+        resources=resources,
+        route=page,
+        raw=raw,
+        language=asked if asked in PAGE_LANGUAGES else choose_language(raw.headers.get("Accept-Language")),
+        token=SessionToken(raw.cookies.get(session_cookie_name(resources.settings))),
+        nonce=secrets.token_urlsafe(NONCE_BYTES),
+    )
+
+
+async def _recognise(call: PageCall) -> PageCall:
+    """Who looks, and in the language that they chose."""
+    token = call.token.value
+    visitor = await call.resources.visitor(token) if token else None
+    if visitor is None:
+        return call
+    asked = call.raw.query.get("lang")
+    return replace(call, known_visitor=visitor, language=asked if asked in PAGE_LANGUAGES else visitor.language)
+
+
+async def _answer(call: PageCall) -> Reply | Stream:
+    page, visitor = call.route, call.known_visitor
+    if page.method == "POST":
+        check_origin(call.raw, call.resources.settings.public_url)
+        call = replace(call, form=await _read_form(call.raw, page.max_bytes))
+        if page.roles is not None and visitor is None:
+            return PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?ended=1")})
+        check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
+    if page.roles is not None:
+        if visitor is None:
+            there = quote(call.raw.rel_url.raw_path_qs, safe="")
+            return PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?next={there}")})
+        if visitor.role not in page.roles:
+            raise PageForbidden
+    try:
+        return await page.handler(call)
+    except SeteliError as error:
+        if page.form is None:
+            raise
+        again = replace(call, problem=_explain(error, call.language), errors=errors_by_field(error))
+        return replace(await _form(page.form(again)), status=status_of(error))
+
+
+async def _form(shown: Awaitable[Reply | Stream]) -> Reply:
+    reply = await shown
+    assert isinstance(reply, Reply), "a form is a page"
+    return reply
+
+
+async def _read_form(raw: web.Request, max_bytes: int) -> FormData:
+    if raw.content_type not in FORMS:
+        raise BrokenForm
+    if (raw.content_length or 0) > max_bytes:
+        raise BodyTooLarge(max_bytes=max_bytes)
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await raw.clone(client_max_size=max_bytes).post()
+    except TimeoutError:
+        raise BodyTooSlow from None
+    except web.HTTPRequestEntityTooLarge:
+        raise BodyTooLarge(max_bytes=max_bytes) from None
+    except (
+        web.RequestPayloadError,
+        ValueError,
+        LookupError,
+    ):  # cut off, no form, or not in the encoding that it claims
+        raise BrokenForm from None
+
+
+def _explain(error: SeteliError, language: str) -> Problem:
+    """The error's sentences. What the API tells programmers of these is no use on a page."""
+    gettext = translations(language).gettext
+    if isinstance(error, RouteNotFound):
+        return Problem(
+            gettext("There is no page at this address."), gettext("Check the address, or begin from the first page.")
+        )
+    if isinstance(error, InternalError):
+        return Problem(
+            gettext("Something went wrong here. The fault is ours, and it has been recorded."),
+            gettext("Try again in a moment. Nothing is done twice."),
+        )
+    return problem(error.code, error.details, language)
+
+
+async def _error_page(call: PageCall, error: SeteliError) -> Reply:
+    """What went wrong and what to do now, as a page. Never says more than the error's own sentences."""
+    shown = replace(call, problem=_explain(error, call.language))
+    if isinstance(error, DatabaseUnavailable):
+        shown = replace(shown, known_visitor=None)  # no notes: they are in the database
+    return await render(shown, ERROR_PAGE, status=status_of(error))
+
+
+async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:
+    settings = call.resources.settings
+    is_https = settings.public_url.startswith("https://")
+    headers = {
+        **page_headers(call.nonce, is_https=is_https, script_sources=call.route.script_sources),
+        **reply.headers,
+    }
+    if isinstance(reply, Stream):
+        return await send_stream(call.raw, replace(reply, headers=headers))
+    response = to_response(replace(reply, headers=headers))
+    name = session_cookie_name(settings)
+    if isinstance(reply, PageReply) and reply.ends_session:
+        response.del_cookie(name, path="/", secure=is_https, httponly=True, samesite="Lax")
+        return response
+    token = reply.session if isinstance(reply, PageReply) else None
+    if token is None and call.token.is_new:
+        token = call.token.value
+    if token is not None:
+        # No Max-Age: it goes with the browser; how long a session lives is decided in the database.
+        response.set_cookie(name, token, path="/", secure=is_https, httponly=True, samesite="Lax")
+    return response
+
+
+@web.middleware
+async def page_edge(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Unknown addresses as a page for whoever reads pages; programs get the API's problem document."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        reads_pages = "text/html" in request.headers.get("Accept", "")
+        if not reads_pages or request.path.startswith(NO_PAGES) or RESOURCES_KEY not in request.app:
+            raise
+        call = _begin(request, NOWHERE, request.app[RESOURCES_KEY])
+        return await _send(call, await _error_page(call, RouteNotFound()))

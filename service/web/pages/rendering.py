@@ -1,0 +1,144 @@
+"""Templates filled in, one jinja2 environment for each language; redirects, and where a role's pages begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from service.web.pages.assets import asset_address
+from service.web.pages.calls import Note, NoteKind, PageCall, PageReply, PageRoute
+from service.web.pages.words import (
+    DIRECTIONS,
+    PAGE_LANGUAGES,
+    PAGES,
+    show_amount,
+    show_day,
+    show_hours,
+    show_money,
+    show_number,
+    show_time,
+    translations,
+)
+
+ENVIRONMENTS = {language: web.AppKey(f"templates_{language}", jinja2.Environment) for language in PAGE_LANGUAGES}
+PAGES_KEY: web.AppKey[tuple[PageRoute, ...]] = web.AppKey("pages")
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "amount": show_amount,
+    "money": show_money,
+    "hours": show_hours,
+    "day": show_day,
+    "time": show_time,
+    "number": show_number,
+}
+SIGN_IN = "/sign-in"
+
+
+def set_up_templates(app: web.Application) -> None:
+    """One environment for each language, on the application."""
+    for language, key in ENVIRONMENTS.items():
+        environment = aiohttp_jinja2.setup(
+            app,
+            app_key=key,
+            loader=jinja2.FileSystemLoader(PAGES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            trim_blocks=True,
+            lstrip_blocks=True,
+            filters=_filters(language),
+        )
+        environment.policies["ext.i18n.trimmed"] = True
+        environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+        environment.globals.update(
+            asset=asset_address, language=language, direction=DIRECTIONS[language], languages=PAGE_LANGUAGES
+        )
+
+
+def _filters(language: str) -> Mapping[str, Callable[..., str]]:
+    inflected = {name: partial(show, language=language) for name, show in FILTERS.items()}
+    return {**inflected, "attributes": _attributes}
+
+
+def _attributes(named: Mapping[str, object]) -> Markup:
+    """A macro's further arguments as HTML attributes: `aria_label` is aria-label, False and None are left out."""
+    return Markup("").join(
+        Markup(" {}").format(name.replace("_", "-"))
+        if value is True
+        else Markup(' {}="{}"').format(name.replace("_", "-"), value)
+        for name, value in named.items()
+        if value is not None and value is not False
+    )
+
+
+async def render(call: PageCall, template: str, *, status: int = 200, **values: object) -> PageReply:
+    """A page from `templates/pages/<template>`, in the visitor's language, with the notes that wait for it.
+
+    Every template has `call`, `visitor` (or None), `nonce`, `problem`, `errors`, `notes`, `nav`, `language`.
+    """
+    visitor = call.known_visitor
+    notes = await call.resources.take_notes(visitor.session_id) if visitor and visitor.has_notes else ()
+    context = {
+        "call": call,
+        "visitor": visitor,
+        "nonce": call.nonce,
+        "problem": call.problem,
+        "errors": call.errors,
+        "notes": notes,
+        "nav": navigation(call),
+        **values,
+    }
+    body = aiohttp_jinja2.render_string(template, call.raw, context, app_key=ENVIRONMENTS[call.language])
+    return PageReply(status=status, body=body.encode(), headers={"Content-Language": call.language})
+
+
+async def redirect(
+    call: PageCall, path: str, *, note: str | None = None, kind: NoteKind = "done", session: str | None = None
+) -> PageReply:
+    """Go and GET this path of ours (303); `note` is shown there, to whoever is signed in.
+
+    `session` is the new value of the cookie: pages of `service.people` alone give one.
+    """
+    if note is not None and call.known_visitor is not None:
+        await call.resources.leave_note(call.known_visitor.session_id, Note(kind, note))
+    return PageReply(status=303, headers={"Location": call.address(path)}, session=session)
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationEntry:
+    path: str
+    label: str
+    is_current: bool
+
+
+def navigation(call: PageCall) -> list[NavigationEntry]:
+    """What the visitor's role may go to, in the order of the table of pages."""
+    visitor = call.known_visitor
+    if visitor is None:
+        return []
+    here = call.raw.path
+    return [
+        NavigationEntry(page.path, call.gettext(page.nav), here == page.path or here.startswith(page.path + "/"))
+        for page in call.raw.app[PAGES_KEY]
+        if page.nav is not None and page.roles is not None and visitor.role in page.roles
+    ]
+
+
+def home_address(call: PageCall, role: str) -> str:
+    """Where somebody of this role begins: the first page of theirs that stands in the navigation."""
+    for page in call.raw.app[PAGES_KEY]:
+        if page.nav is not None and page.roles is not None and role in page.roles:
+            return page.path
+    return "/account"
+
+
+def safe_next(path: str | None) -> str | None:
+    """A path of ours to go on to after signing in, or None: never another site's address."""
+    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or len(path) > 500:
+        return None
+    return path if path.isprintable() and "\\" not in path and path.isascii() else None

@@ -1,0 +1,114 @@
+"""The words of the pages: gettext catalogues, compiled in memory, and how numbers, money and days are written.
+
+The English text is the message id. A language's catalogue is every `*.po` in `templates/locales/<language>/`: one file
+for each part of the pages, so that two people can work on two parts. `python -m service words` shows what is missing.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+from collections.abc import Iterator
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir, extract_from_file
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+
+from service.money import Unit, format_amount
+from service.problems import format_day, format_time
+
+ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "templates" / "pages"
+LOCALES = ROOT / "templates" / "locales"
+PAGE_LANGUAGES = {"fi": "Suomi", "sv": "Svenska", "en": "English"}
+DIRECTIONS = dict.fromkeys(PAGE_LANGUAGES, "ltr")
+SOURCE_LANGUAGE = "en"
+
+Message = str | tuple[str, ...]
+
+
+def N_(text: str) -> str:  # noqa: N802 - the name that gettext's tools look for
+    """Mark a text for translation where it is written; it is translated where it is shown."""
+    return text
+
+
+@cache
+def translations(language: str) -> gettext.NullTranslations:
+    """The words of a language; English, and what is no language of ours, has those of the source."""
+    catalogue = read_catalogue(language)
+    if not len(catalogue):
+        return gettext.NullTranslations()
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def read_catalogue(language: str) -> Catalog:
+    """All files of a language as one catalogue. Raises ValueError when two translate the same text differently."""
+    merged = Catalog(locale=language)
+    for path in sorted((LOCALES / language).glob("*.po")):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language):
+                if not message.id:
+                    continue
+                known = merged.get(message.id, message.context)
+                if known is not None and known.string != message.string:
+                    raise ValueError(f"{path}: {message.id!r} is translated differently elsewhere")
+                merged[message.id] = message
+    return merged
+
+
+def messages() -> Iterator[tuple[str, int, Message]]:
+    """Every text that the pages show: file, line, and the text (or its forms, for a counted one)."""
+    extensions = {"extensions": "jinja2.ext.i18n", "trimmed": "true"}
+    for name, line, message, _comments, _context in extract_from_dir(
+        PAGES, method_map=[("**.html", "jinja2")], options_map={"**.html": extensions}
+    ):
+        yield f"templates/pages/{name}", line, message
+    for path in sorted((ROOT / "service").rglob("*.py")):
+        for line, message, _comments, _context in extract_from_file("python", path):
+            yield str(path.relative_to(ROOT)), line, message
+
+
+def missing_words(language: str) -> list[tuple[str, int, Message]]:
+    """The texts that a language lacks or has only a guess (`fuzzy`) for."""
+    catalogue = read_catalogue(language)
+
+    def is_there(message: Message) -> bool:
+        found = catalogue.get(message if isinstance(message, str) else message[0])
+        if found is None or found.fuzzy:
+            return False
+        strings = (found.string,) if isinstance(found.string, str) else tuple(found.string or ())
+        return all(strings) and isinstance(message, str) == isinstance(found.string, str)
+
+    return [each for each in messages() if not is_there(each[2])]
+
+
+def show_amount(amount: int, unit: str, language: str) -> str:
+    return format_amount(amount, Unit(unit), language)
+
+
+def show_money(cents: int, language: str) -> str:
+    return format_amount(cents, Unit.CENTS, language)
+
+
+def show_hours(minutes: int, language: str) -> str:
+    return format_amount(minutes, Unit.MINUTES, language)
+
+
+def show_day(day: date, language: str) -> str:
+    return format_day(day, language)
+
+
+def show_time(moment: datetime, language: str) -> str:
+    return format_time(moment, language)
+
+
+def show_number(number: int, language: str) -> str:
+    return str(format_decimal(number, locale=language))

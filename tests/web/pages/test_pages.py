@@ -1,0 +1,182 @@
+"""The foundation of the pages: headers, sessions, forms, errors and languages, over the real application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from service.app import PAGES, PUBLIC_PAGES
+from service.web.pages import safe_next
+from tests.browsers import HTML, Browser, csrf_of, sign_in_as
+from tests.installations import Installation, install, settings_for
+
+
+@pytest.fixture
+async def installation(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
+    async with install(settings_for(database_url, redis_url)) as installation:
+        yield installation
+
+
+async def test_every_page_is_sent_with_the_headers_that_keep_others_out(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "organiser_admin")
+    token = browser.cookie
+    for page in PAGES:
+        if page.path.startswith("/assets/"):
+            continue
+        path = re.sub(r"\{\w+\}", str(uuid7()), page.path)
+        for cookie in (None, token):
+            visitor = Browser(installation, cookie)
+            answer = await (visitor.get(path) if page.method == "GET" else visitor.post(path, {}))
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy, path
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe-inline" not in policy
+            assert re.search(r"script-src 'self' 'nonce-[\w-]{20,}'", policy)
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
+            assert answer.status < 500, (path, await answer.text())
+
+
+async def test_a_nonce_is_another_each_time(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    first, second = [(await browser.get("/account")).headers["Content-Security-Policy"] for _ in range(2)]
+    assert first != second
+
+
+def test_every_page_names_its_roles_or_is_on_the_public_list() -> None:
+    from service.people.model import ALL_ROLES
+
+    assert {page.path for page in PAGES if page.roles is None} == PUBLIC_PAGES
+    assert len({(page.method, page.path) for page in PAGES}) == len(PAGES)
+    for page in PAGES:
+        assert page.summary
+        assert page.handler.__doc__
+        if page.roles is not None:
+            assert page.roles
+            assert page.roles <= ALL_ROLES
+
+
+async def test_a_page_with_roles_asks_whoever_is_not_signed_in_to_sign_in_and_brings_them_back(
+    installation: Installation,
+) -> None:
+    answer = await Browser(installation).get("/account?a=1")
+    assert answer.status == 303
+    assert answer.headers["Location"] == "/sign-in?next=%2Faccount%3Fa%3D1"
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("given", ["", "x", "A" * 43, "ä"])
+async def test_a_form_without_its_sessions_token_does_nothing(installation: Installation, given: str) -> None:
+    browser = await sign_in_as(installation, "worker")
+    answer = await browser.post("/account/language", {"csrf": given, "language": "sv"})
+    assert answer.status == 403
+    assert "earlier sign-in" in await answer.text()
+    assert (await browser.get("/account")).headers["Content-Language"] == "en"
+
+
+async def test_the_token_of_another_session_does_nothing(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    other = await sign_in_as(installation, "worker")
+    token = await csrf_of(await other.get("/account"))
+    answer = await browser.post("/account/language", {"csrf": token, "language": "sv"})
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.test"},
+        {"Origin": "http://seteli.test"},
+    ],
+)
+async def test_a_form_from_another_site_does_nothing_even_with_the_right_token(
+    installation: Installation, headers: dict[str, str]
+) -> None:
+    browser = await sign_in_as(installation, "worker")
+    token = await csrf_of(await browser.get("/account"))
+    answer = await browser.post("/account/language", {"csrf": token, "language": "sv"}, **headers)
+    assert answer.status == 403
+    assert "another site" in await answer.text()
+    assert (await browser.get("/account")).headers["Content-Language"] == "en"
+
+
+async def test_a_chosen_language_is_kept_with_the_person_and_beats_the_browsers(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    token = await csrf_of(await browser.get("/account"))
+    answer = await browser.post("/account/language", {"csrf": token, "language": "sv", "next": "/account"})
+    assert (answer.status, answer.headers["Location"]) == (303, "/account")
+    shown = await browser.get("/account", **{"Accept-Language": "fi"})
+    assert shown.headers["Content-Language"] == "sv"
+    assert '<html lang="sv" dir="ltr">' in await shown.text()
+    assert (await browser.get("/account?lang=fi")).headers["Content-Language"] == "fi"
+
+
+async def test_an_unknown_address_is_a_page_for_people_and_a_problem_for_programs(installation: Installation) -> None:
+    browser = Browser(installation)
+    page = await browser.get("/nowhere", **{"Accept-Language": "fi"})
+    assert page.status == 404
+    assert 'lang="fi"' in await page.text()
+    assert "Content-Security-Policy" in page.headers
+    problem = await browser.get("/nowhere", Accept="application/json")
+    assert problem.content_type == "application/problem+json"
+    assert (await browser.get("/v1/nowhere")).content_type == "application/problem+json"
+
+
+async def test_a_form_that_is_too_large_or_none_is_refused_as_a_page(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    token = await csrf_of(await browser.get("/account"))
+    large = await browser.post("/account/language", {"csrf": token, "language": "sv", "x": "y" * 70_000})
+    assert large.status == 413
+    other = await browser.installation.client.post(
+        "/account/language", json={"csrf": token}, headers={**HTML, "Cookie": f"__Host-session={browser.cookie}"}
+    )
+    assert other.status == 400
+    assert other.content_type == "text/html"
+
+
+async def test_signing_out_ends_the_session_and_takes_the_cookie_away(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    old = browser.cookie
+    answer = await browser.post("/sign-out", {"csrf": await csrf_of(await browser.get("/account"))})
+    assert answer.status == 303
+    assert browser.cookie is None
+    assert (await Browser(installation, old).get("/account")).status == 303
+
+
+async def test_an_asset_with_its_digest_is_kept_for_ever_and_without_it_is_not(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "worker")
+    found = re.search(r'href="(/assets/seteli\.css\?v=\w+)"', await (await browser.get("/account")).text())
+    assert found is not None
+    kept = await browser.get(found[1])
+    assert "immutable" in kept.headers["Cache-Control"]
+    assert kept.content_type == "text/css"
+    assert (await browser.get("/assets/seteli.css?v=0")).headers["Cache-Control"] == "no-cache"
+    again = await browser.get("/assets/seteli.css", **{"If-None-Match": kept.headers["ETag"]})
+    assert (again.status, await again.read()) == (304, b"")
+    assert (await browser.get("/assets/nothing.css")).status == 404
+    assert (await browser.get("/assets/..%2Fpages%2Fbase.html")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("/desk?a=1", "/desk?a=1"),
+        ("//evil.test", None),
+        ("https://evil.test", None),
+        ("/\\evil.test", None),
+        ("/a\\b", None),
+        ("/\t/evil.test", None),
+        ("", None),
+        (None, None),
+        ("/" + "a" * 600, None),
+    ],
+)
+def test_only_a_path_of_ours_is_gone_on_to_after_signing_in(given: str | None, taken: str | None) -> None:
+    assert safe_next(given) == taken
