@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check chaos chaos-long mutants lock bench clean prism proofs
+.PHONY: demo test check chaos chaos-long mutants lock bench bench-growth clean prism proofs
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.
 $(READY): requirements-dev.lock requirements-uv.lock
@@ -53,6 +53,10 @@ mutants: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m bench $(ARGS)
+
+# Some twenty minutes and 40 GB of disk: what a debit costs, and a look at the history, among 20 million debits.
+bench-growth: $(READY)
+	@$(BIN)/python -m bench --only growth $(ARGS)
 
 # Locks carry hashes and no registry address (`--no-emit-index-url` is uv's default; `make check` looks for ://).
 lock:

@@ -7,8 +7,6 @@ run, so that whatever else the machine does meets both.
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from uuid import UUID
 from bench.decisions import import_command, write_csv
 from bench.load import AMOUNT_MINUTES, LoadOrders, write_orders
 from bench.machine import CpuClock
+from bench.pgbench import debit_script, new_id_function, run_pgbench
 from bench.report import Result, per_item_ms
 from bench.stage import BenchFailed, Stage
 from service.crypto import Keys
@@ -28,17 +27,11 @@ from service.vouchers.sealing import open_code
 GOAL = 0.5
 PGBENCH_CLIENTS = 16
 WARM_UP = "warm-up"
-REAPED_AFTER_S = 0.5  # a backend's processor time is counted once the server has waited for its end
 GRANTED_MINUTES = 900_000  # more than any run can spend
 
 # The table stands for what a client knows: pgbench cannot hold a list of codes. One look-up by a number, all in
 # memory; ids are time-ordered as the service's are.
 CODES_TABLE = "CREATE TABLE bench_codes (number integer PRIMARY KEY, code_index bytea NOT NULL)"
-SCRIPT = """\\set number random(1, {count})
-SELECT d.outcome, d.answer FROM bench_codes b, debit('{provider_id}', '{key_id}', gen_random_uuid()::text,
-    sha256(b.code_index), NULL, b.code_index, NULL, {new_id}(), {amount}, NULL, 'visit', 'fi') d
-WHERE b.number = :number
-"""
 
 
 @dataclass(frozen=True)
@@ -104,12 +97,16 @@ def _prepare(stage: Stage, plan: Plan) -> list[str]:
         raise BenchFailed(f"{plan.vouchers} decisions gave {len(codes)} codes:\n{stage.last_lines('import')}")
     stage.settle()
     provider_id, key_id = stage.ask(_read_provider)
-    new_id = "uuidv7" if stage.ask(_has_uuidv7) else "gen_random_uuid"
     _script(stage).write_text(
-        SCRIPT.format(
-            count=len(codes), provider_id=provider_id, key_id=key_id, new_id=new_id, amount=AMOUNT_MINUTES
-        ).replace("\n    ", " ").replace("\nWHERE", " WHERE")
-    )  # fmt: skip
+        debit_script(
+            provider_id=provider_id,
+            key_id=key_id,
+            new_id=new_id_function(stage.ask(_has_uuidv7)),
+            codes="(SELECT code_index FROM bench_codes WHERE number = :number) b",
+            code_index="b.code_index",
+            choice=f"\\set number random(1, {len(codes)})\n",
+        )
+    )
     return codes
 
 
@@ -137,29 +134,10 @@ async def _has_uuidv7(conn: Connection) -> bool:
 
 
 def _charge_by_pgbench(stage: Stage, tally: _Tally, seconds: float) -> None:
-    report = stage.home.folder / "pgbench.txt"
-    options = ["-n", "-M", "prepared", "-c", str(PGBENCH_CLIENTS), "-j", "2", "-T", str(max(1, round(seconds)))]
-    before = CpuClock.read(stage.pids)
-    with report.open("wb") as output:
-        done = subprocess.run(
-            [stage.postgres.binaries / "pgbench", *options, "-f", _script(stage), stage.database_url],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env={"LANG": "C.UTF-8"},
-            timeout=seconds + 60,
-        )
-    time.sleep(REAPED_AFTER_S)
-    used = CpuClock.read(stage.pids).since(before)
-    lines = report.read_text().splitlines()
-    found = {line.partition("=")[0].strip(): line.partition("=")[2] for line in lines if "=" in line}
-    counted = next((line for line in lines if line.startswith("number of transactions actually processed")), "")
-    if done.returncode != 0 or not counted:
-        raise BenchFailed("pgbench failed:\n" + "\n".join(lines[-10:]))
-    charged = int(counted.partition(":")[2].split("/")[0])
-    tally.charged += charged
-    tally.per_s.setdefault("pgbench", []).append(float(found["tps"].split()[0]))
-    tally.cpu_ms["pgbench"] = per_item_ms(used, charged)
+    run = run_pgbench(stage, _script(stage), seconds=seconds, clients=PGBENCH_CLIENTS)
+    tally.charged += run.transactions
+    tally.per_s.setdefault("pgbench", []).append(run.per_s)
+    tally.cpu_ms["pgbench"] = per_item_ms(run.used_s, run.transactions)
 
 
 def _charge_over_http(

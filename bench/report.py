@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -58,6 +59,21 @@ def as_json(results: Sequence[Result], machine: Mapping[str, object], *, quick: 
             for result in results
         ],
     }
+
+
+def merge(path: Path, content: dict[str, object]) -> dict[str, object]:
+    """The content with what the file has of other measurements, each with the time and the machine it was taken on."""
+    if not path.exists():
+        return content
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    results = cast(list[dict[str, object]], content["results"])
+    about = {"measured_at": earlier["measured_at"], "machine": earlier["machine"]}
+    kept = [
+        about | result
+        for result in earlier["results"]
+        if result["name"] not in {taken["name"] for taken in results} and not earlier["quick"]
+    ]
+    return content | {"results": [*results, *kept]}
 
 
 def write(path: Path, content: Mapping[str, object]) -> None:

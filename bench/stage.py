@@ -165,16 +165,17 @@ def answers_ok(address: str) -> bool:
 
 
 @contextmanager
-def open_stage(folder: Path, **more: str) -> Iterator[Stage]:
+def open_stage(folder: Path, *, server: Mapping[str, str] | None = None, **more: str) -> Iterator[Stage]:
     """Everything that a measurement stands on, in `folder`, which is emptied first and removed at the end.
 
-    `more` goes into the environment of the processes. Call it in the main thread: children die with their thread.
+    `server`: settings of PostgreSQL; `more` goes into the environment of the processes. Call it in the main thread:
+    children die with their thread.
     """
     shutil.rmtree(folder, ignore_errors=True)
     home = Home(folder)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        postgres = stack.enter_context(start_postgres(folder / "postgres"))
+        postgres = stack.enter_context(start_postgres(folder / "postgres", more_settings=server))
         valkey = stack.enter_context(start_valkey(folder / "valkey"))
         asyncio.run(migrate(postgres.url()))
         env = _environment(home, postgres, valkey) | more

@@ -14,7 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,7 +110,14 @@ class Postgres:
         self.stop()
 
 
-def start_postgres(data: Path, *, port: int | None = None, durable: bool = True, database: str = "seteli") -> Postgres:
+def start_postgres(
+    data: Path,
+    *,
+    port: int | None = None,
+    durable: bool = True,
+    database: str = "seteli",
+    more_settings: Mapping[str, str] | None = None,
+) -> Postgres:
     """Start a server over the folder `data`, made the first time and continued later; wait until it answers.
 
     Without `port` a free one is chosen anew each time. `database` is created if it is not there. A server
@@ -125,7 +132,7 @@ def start_postgres(data: Path, *, port: int | None = None, durable: bool = True,
         identity = unprivileged_identity(binaries / "postgres", data)
         cluster = _prepare_cluster(data, binaries, identity)
         stop_orphan(cluster / "postmaster.pid", marker=str(cluster), stop_signal=signal.SIGINT)
-        settings = SETTINGS | ({} if durable else NOT_DURABLE)
+        settings = SETTINGS | ({} if durable else NOT_DURABLE) | dict(more_settings or {})
         process, taken_port = _start_server(cluster, binaries, identity, settings=settings, port=port)
     except BaseException:
         claim.release()

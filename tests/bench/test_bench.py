@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from bench import report
-from bench.__main__ import NAMES, measure
+from bench.__main__ import LONG_NAMES, NAMES, measure
 from bench.machine import CpuClock, describe
 from bench.report import Result
 from service.sandbox.postgres import find_binaries
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "debits" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+    "name", [name if name == "debits" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES + LONG_NAMES]
 )
 @pytest.mark.timeout(180)
 def test_a_measurement_works_and_its_checks_hold(name: str, server_folder: Path) -> None:
@@ -54,6 +55,17 @@ def test_a_failed_check_is_told_in_the_table_and_in_the_file(tmp_path: Path) -> 
     assert stored["results"][0]["is_correct"] is False
     assert stored["machine"]["cpus"] >= 1
     assert stored["machine"]["postgresql"].startswith("postgres")
+
+
+def test_what_was_measured_earlier_stays_with_its_time_until_it_is_measured_again(tmp_path: Path) -> None:
+    result = a_result(value=0.6, at_least=True, checks={})
+    path = tmp_path / "results.json"
+    first = report.as_json([result, replace(result, name="growth")], {"cpus": 2}, quick=False)
+    report.write(path, report.merge(path, first | {"measured_at": "then"}))
+    report.write(path, report.merge(path, report.as_json([replace(result, value=0.7)], {"cpus": 4}, quick=False)))
+    again, kept = json.loads(path.read_text())["results"]
+    assert (again["name"], again["value"]) == ("debits", 0.7)
+    assert (kept["name"], kept["measured_at"], kept["machine"]) == ("growth", "then", {"cpus": 2})
 
 
 def test_a_percentile_is_one_of_the_values_and_never_beyond_the_last() -> None:
