@@ -58,7 +58,7 @@ class BeneficiaryModel(RequestModel):
 
 
 class WeeklyModel(RequestModel):
-    """The most that may be used in one week, Monday to Sunday."""
+    """The most that may be used in one week, Monday to Sunday. Without either, what the programme says."""
 
     visits: Weekly | None = None
     minutes: Weekly | None = None
@@ -162,6 +162,8 @@ class ChangeRequest(RequestModel):
     def _has_a_change(self) -> Self:
         if self.granted is None and self.valid_to is None and not self.model_fields_set & {*CAPS}:
             raise ValueError("a new granted, weekly_visits, weekly_minutes or valid_to is needed")
+        if not self.decision_ref.isprintable():
+            raise ValueError("decision_ref: printable characters only")
         return self
 
     def asked(self) -> AskedChange:

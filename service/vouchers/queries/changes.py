@@ -96,13 +96,13 @@ async def apply_version(conn: Connection, *, organiser_id: UUID, version_id: UUI
 
 
 SELECT_STEP = """
-SELECT r.step FROM vouchers v, LATERAL rules_on(v.organiser_id, v.programme, $3) r
+SELECT r.step FROM vouchers v, LATERAL rules_on(v.organiser_id, v.programme, GREATEST($3, v.valid_from)) r
  WHERE v.organiser_id = $1 AND v.voucher_id = $2
 """
 
 
 async def select_step(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, day: date) -> int:
-    """Of the rules of the voucher's programme on a day."""
+    """Of the rules of the voucher's programme on a day of its validity; before it, those of its first day."""
     return int(await conn.fetchval(SELECT_STEP, organiser_id, voucher_id, day))
 
 
