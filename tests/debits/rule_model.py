@@ -1,7 +1,7 @@
 """The rule book in plain Python, written from the rules and not from the SQL: what random histories are judged by.
 
-It does everything the slow and obvious way: a visit is priced minute by minute, the next allowed day is looked for day
-by day, and no balance is kept: what is available is what was granted less what is held, charged and given back. So it can
+It does everything the slow and obvious way: a visit is priced minute by minute, the next allowed day looked for day
+by day, and no balance is kept: what is available is what was granted less what is held, charged and given back. It can
 share no mistake with the functions of the database but one of understanding.
 """
 
@@ -398,7 +398,8 @@ class Voucher:
     def book(self, entry: str, ask: Ask, verdict: Verdict) -> None:
         self.debits[entry] = Debit(
             ask.provider, ask.day, ask.starts_at, verdict.amount, verdict.visits, verdict.minutes,
-            verdict.pays, verdict.own, counts_visits=self.counts_visits, counts_minutes=self.programme.unit == "minutes",
+            verdict.pays, verdict.own,
+            counts_visits=self.counts_visits, counts_minutes=self.programme.unit == "minutes",
         )  # fmt: skip
 
     def hold(self, hold_id: str, ask: Ask, *, today: date, now: datetime) -> Verdict:

@@ -1,5 +1,5 @@
-"""Eight clients at once on two vouchers: whatever they were answered, there is an order in which one after the other would
-have been answered the same (linearizability, searched for as Wing and Gong do), and in the end the books balance.
+"""Eight clients at once on two vouchers: whatever they were told, there is an order in which one after the other would
+have been told the same (linearizability, searched for as Wing and Gong do), and in the end the books balance.
 """
 
 from __future__ import annotations
