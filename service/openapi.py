@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.errors import DatabaseUnavailable, InvalidRequest, RequestInFlight, SeteliError
+from service.errors import DatabaseUnavailable, IdempotencyKeyReused, InvalidRequest, RequestInFlight, SeteliError
 from service.web import EDGE_ERRORS, ProblemModel, Route, status_of
 from service.web.errors import Forbidden, IdempotencyKeyMissing, InternalError, Unauthenticated
 
@@ -139,7 +139,7 @@ def _errors(route: Route) -> Iterable[type[SeteliError]]:
     if route.body is not None or route.query is not None:
         yield InvalidRequest
     if route.idempotency != "none":
-        yield IdempotencyKeyMissing
+        yield from (IdempotencyKeyMissing, IdempotencyKeyReused)
     if route.permission is not None and route.method == "POST":
         yield RequestInFlight
     yield from route.errors
