@@ -56,7 +56,8 @@ class BreakerModel(AnswerModel):
     tripped_at: datetime | None
     misses_that_tripped: int | None
     misses_today: Annotated[int, Field(description="Of the whole installation in the last 24 hours")]
-    misses_of_all: Annotated[int, Field(description="So many trip it")]
+    misses_counted: Annotated[int, Field(description="Of those, since it was last acknowledged")]
+    misses_of_all: Annotated[int, Field(description="So many of those counted trip it")]
     misses_an_hour: Annotated[int, Field(description="So many stop a credential for an hour")]
     misses_an_hour_tripped: Annotated[int, Field(description="The same while the breaker is tripped")]
     misses_a_day: Annotated[int, Field(description="So many stop a credential for a day")]

@@ -66,6 +66,8 @@ class Breaker:
     tripped_at: datetime | None
     misses_that_tripped: int | None
     misses_today: int
+    misses_counted: int
+    """Of those of today, the ones since it was last acknowledged: they bring it to the next trip."""
     misses_an_hour: int
     misses_an_hour_tripped: int
     misses_a_day: int

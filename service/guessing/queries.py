@@ -49,9 +49,15 @@ async def select_suspects(conn: Connection, *, limit: int) -> Sequence[Suspect]:
 
 SELECT_BREAKER = """
 SELECT t.tripped_at, t.misses AS misses_that_tripped,
-       (SELECT count(*) FROM code_misses WHERE missed_at > now() - interval '1 day') AS misses_today,
+       m.misses_today, m.misses_counted,
        l.misses_an_hour, l.misses_an_hour_tripped, l.misses_a_day, l.misses_of_all
-  FROM guess_limits() l LEFT JOIN breaker_trips t ON t.acknowledged_at IS NULL
+  FROM guess_limits() l
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS misses_today,
+           count(*) FILTER (WHERE missed_at > coalesce((SELECT max(acknowledged_at) FROM breaker_trips), '-infinity'))
+           AS misses_counted
+      FROM code_misses WHERE missed_at > now() - interval '1 day') m
+  LEFT JOIN breaker_trips t ON t.acknowledged_at IS NULL
 """
 
 
