@@ -13,6 +13,7 @@ from service.errors import SeteliError
 from service.money import Unit
 from service.vouchers.changes import AskedChange, Cap, CapVersion, check_change, lowest_granted
 from service.vouchers.model import (
+    SENDABLE,
     CapTightenedInPast,
     ChangeDateUnfit,
     DecisionStatus,
@@ -143,3 +144,9 @@ def test_a_change_that_does_not_fit_says_why(
 )
 def test_the_lowest_grant_is_what_is_used_in_whole_steps(available: int, step: int, lowest: int) -> None:
     assert lowest_granted(replace(VOUCHER, available=available), step) == lowest
+
+
+@pytest.mark.parametrize("state", [VoucherState.EXPIRED, VoucherState.CLOSED, VoucherState.CANCELLED])
+def test_the_code_of_what_has_ended_is_told_to_nobody_and_no_balance_of_it(state: VoucherState) -> None:
+    for valid_to in (TODAY - DAY, TODAY):
+        assert replace(VOUCHER, state=state, valid_to=valid_to).shown_state(TODAY) not in SENDABLE
