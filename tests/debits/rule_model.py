@@ -485,6 +485,19 @@ class Voucher:
         else:
             self.cancelled += amount
 
+    def decide_later(self, granted: int, valid_to: date | None, *, today: date) -> str:
+        """Another total from today on, but never less than is used, in whole steps; or a later end."""
+        if self.state in ("cancelled", "closed"):
+            return "dropped"
+        step, used = self.programme.rules_on(today).step, self.granted - self.available
+        if granted < self.granted:
+            granted = min(self.granted, max(granted, -(-used // step) * step))
+        self.granted = granted
+        self.valid_to = max(self.valid_to, valid_to or self.valid_to)
+        if self.state == "expired" and self.valid_to >= today:
+            self.state = "issued"
+        return "applied"
+
     @property
     def last_day(self) -> date:
         return min(self.valid_to, self.cancelled_from) if self.cancelled_from else self.valid_to

@@ -38,16 +38,23 @@ HOLIDAYS = tuple(
 )
 EVES = tuple(date.fromisoformat(day) for day in ("2026-06-19", "2026-12-24"))
 STATE = """
-SELECT v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
-       (SELECT COALESCE(sum(e.amount), 0)::bigint FROM entries e
-        WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id) AS entries,
-       (SELECT COALESCE(sum(h.amount), 0)::bigint FROM holds h
-        WHERE h.organiser_id = v.organiser_id AND h.voucher_id = v.voucher_id AND h.state = 'held') AS holds,
-       (SELECT COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'expired'), 0)::bigint FROM value_changes c
-        WHERE c.organiser_id = v.organiser_id AND c.voucher_id = v.voucher_id) AS gone_expired,
-       (SELECT COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'cancelled'), 0)::bigint FROM value_changes c
-        WHERE c.organiser_id = v.organiser_id AND c.voucher_id = v.voucher_id) AS gone_cancelled
-FROM vouchers v WHERE v.organiser_id = $1 AND v.voucher_id = $2
+SELECT v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, d.granted AS first_granted,
+       e.entries, h.holds, c.*
+FROM vouchers v
+JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(e.amount), 0)::bigint AS entries FROM entries e
+    WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id) e
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(h.amount), 0)::bigint AS holds FROM holds h
+    WHERE h.organiser_id = v.organiser_id AND h.voucher_id = v.voucher_id AND h.state = 'held') h
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'expired'), 0)::bigint AS gone_expired,
+           COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'cancelled'), 0)::bigint AS gone_cancelled,
+           COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'raised'), 0)::bigint AS raised,
+           COALESCE(sum(c.amount) FILTER (WHERE c.kind = 'lowered'), 0)::bigint AS lowered
+    FROM value_changes c WHERE c.organiser_id = v.organiser_id AND c.voucher_id = v.voucher_id) c
+WHERE v.organiser_id = $1 AND v.voucher_id = $2
 """
 LEFT_OF_DEBITS = """
 SELECT COALESCE(e.reverses, e.entry_id)::text AS id, sum(e.amount)::bigint AS amount, sum(e.visits)::bigint AS visits,

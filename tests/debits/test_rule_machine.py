@@ -290,14 +290,45 @@ class RuleMachine(RuleBasedStateMachine):
         self.change("caps_changed = true")
         self.voucher.caps = [cap for cap in self.voucher.caps if cap[0] != day] + [(day, *caps)]
 
-    @precondition(lambda self: self.voucher.state not in ("closed", "cancelled"))
-    @rule(steps=st.integers(-3, 5))
-    def change_value(self, steps: int) -> None:
-        step = self.voucher.programme.rules_on(self.today).step
-        more = max(steps * step * 4, -(self.voucher.available // step * step))
-        if self.voucher.granted + more > 0:
-            self.change("granted = granted + $3, available = available + $3", more)
-            self.voucher.granted += more
+    @rule(granted=st.sampled_from([-4, -1, 0, 1, 3]), longer=st.sampled_from([None, None, -3, 2, 9]))
+    def decide_later(self, granted: int, longer: int | None) -> None:
+        """Another total, or a later end, from today on."""
+        step, version = self.voucher.programme.rules_on(self.today).step, uuid7()
+        total = max(self.voucher.granted + granted * step * 4, step)
+        valid_to = longer and self.voucher.valid_to + timedelta(days=longer)
+        self.run(
+            self.conn.execute(
+                "INSERT INTO decision_versions (organiser_id, version_id, voucher_id, decision_ref, starts_on, granted,"
+                " sets_visits, sets_minutes, valid_to, reason, created_by)"
+                " VALUES ($1, $2, $3, $2::uuid::text, $4, $5, false, false, $6, 'need', 'test')",
+                self.book.organiser_id, version, self.card.voucher_id, self.today, total, valid_to,
+            )
+        )  # fmt: skip
+        apply = "SELECT apply_version($1, $2)"
+        outcome = self.run(self.conn.fetchval(apply, self.book.organiser_id, version))
+        assert outcome == self.voucher.decide_later(total, valid_to, today=self.today)
+        assert self.run(self.conn.fetchval(apply, self.book.organiser_id, version)) is None
+
+    @rule(provider=st.sampled_from(PROVIDERS[:2]), days=st.integers(1, 3), prices=rates())
+    def ask_other_prices(self, provider: str, days: int, prices: dict[str, int]) -> None:
+        begins, programme = self.today + timedelta(days=days), self.voucher.programme
+        known = programme.prices.get(provider, ())
+        if any(begins <= begun for begun, _ in known):
+            return
+        self.run(self.book.write_prices(self.conn, provider, begins, prices))
+        self.rewrite(replace(programme, prices={**programme.prices, provider: (*known, (begins, prices))}))
+
+    @rule(days=st.integers(1, 3), drawn=st.data())
+    def rule_otherwise(self, days: int, drawn: st.DataObject) -> None:
+        begins, programme = self.today + timedelta(days=days), self.voucher.programme
+        if any(begins <= begun for begun, _ in programme.versions) or len(programme.versions) > 2:
+            return
+        rules = replace(drawn.draw(versions_of_rules(programme.unit)), step=programme.versions[0][1].step)
+        self.run(self.book.write_rules(self.conn, begins, rules))
+        self.rewrite(replace(programme, versions=(*programme.versions, (begins, rules))))
+
+    def rewrite(self, programme: Programme) -> None:
+        self.voucher.programme = self.book.programme = programme
 
     @precondition(lambda self: self.voucher.state in ("issued", "suspended"))
     @rule(pick=PICK)
@@ -344,6 +375,7 @@ class RuleMachine(RuleBasedStateMachine):
         assert min(row["available"], row["held"], row["debited"], row["expired"], row["cancelled"]) >= 0
         assert (row["debited"], row["held"]) == (row["entries"], row["holds"])
         assert (row["expired"], row["cancelled"]) == (row["gone_expired"], row["gone_cancelled"])
+        assert row["granted"] == row["first_granted"] + row["raised"] - row["lowered"]
         for name in ("state", "granted", "available", "held", "debited", "expired", "cancelled"):
             assert (name, row[name]) == (name, getattr(voucher, name))
 
