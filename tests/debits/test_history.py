@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from uuid_utils.compat import uuid4, uuid7
 
-from bench.past import PROVIDER_ID, RARE_WORKER, Past, write_past
+from bench.past import KEY_ID, PROVIDER_ID, RARE_WORKER, Past, write_past
+from bench.pgbench import RULED_SET, debit_script
 from service.db import Connection, Pool, snapshot
 from service.debits.history import (
     COLUMNS,
@@ -298,6 +299,32 @@ async def test_every_filter_goes_through_its_index_and_reads_little(pool: Pool) 
             assert read < PAGE_BLOCKS_MAX, (asked, plan)
 
 
+HISTORYS_OWN = ("entries_of_provider_by_day", "entries_of_provider_by_programme", "entries_of_provider_by_worker")
+
+
+async def test_a_debit_never_looks_through_what_its_provider_charged(pool: Pool) -> None:
+    """The search for a double visit knows the provider and the day, too: by these it would read all of that day."""
+    await fill(pool, vouchers=2_000, debits=8_000)
+    async with pool.acquire() as conn:
+        for number in range(12):  # sessions change to plans for all arguments after a few calls
+            script = debit_script(
+                provider_id=PROVIDER,
+                key_id=KEY_ID,
+                new_id="gen_random_uuid",
+                codes="",
+                code_index=f"sha256(convert_to('bench-{2 * number + 1}', 'UTF8'))",
+                choice="",
+                ruled=True,
+            )
+            outcome = await conn.fetchval(script.removeprefix(RULED_SET).replace(":second", str(number * 100_000)))
+            assert outcome == "ok"
+        await conn.execute("SELECT pg_stat_force_next_flush()")
+        scans = await conn.fetch(
+            "SELECT indexrelname, idx_scan FROM pg_stat_user_indexes WHERE indexrelname = ANY($1)", HISTORYS_OWN
+        )
+    assert {row["indexrelname"]: row["idx_scan"] for row in scans} == dict.fromkeys(HISTORYS_OWN, 0)
+
+
 async def test_what_takes_too_long_is_told_to_ask_for_less(past: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_module, "PAGE_TIMEOUT_MS", 50)
     async with past.acquire() as conn:
@@ -315,12 +342,12 @@ async def test_what_takes_too_long_is_told_to_ask_for_less(past: Pool, monkeypat
 
 def test_every_statement_takes_the_same_arguments() -> None:
     for statement in (*queries.PAGES.values(), *queries.SUMS.values()):
-        assert all(f"${number}" in statement for number in range(1, 17))
+        assert all(f"${number}" in statement for number in range(1, 18))
 
 
 async def test_every_statement_is_one_that_the_schema_understands(db: Connection) -> None:
     for statement in (*queries.PAGES.values(), *queries.SUMS.values()):
-        assert len((await db.prepare(statement)).get_parameters()) == 16
+        assert len((await db.prepare(statement)).get_parameters()) == 17
 
 
 # --- the table

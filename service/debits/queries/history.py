@@ -35,12 +35,12 @@ class Lead(StrEnum):
 # of each that fits are read in their order, so that the newest of all are the newest of these.
 _PAIRS = """(
     WITH RECURSIVE pairs AS (
-        (SELECT p.organiser_id, p.programme FROM entries p WHERE p.provider_id = $1 AND p.kind = 'debit'
+        (SELECT p.organiser_id, p.programme FROM entries p WHERE p.provider_id = $1 AND p.amount > 0
          ORDER BY p.organiser_id, p.programme LIMIT 1)
         UNION ALL
         SELECT n.organiser_id, n.programme FROM pairs l, LATERAL (
             SELECT p.organiser_id, p.programme FROM entries p
-            WHERE p.provider_id = $1 AND p.kind = 'debit'
+            WHERE p.provider_id = $1 AND p.amount > 0
               AND (p.organiser_id, p.programme) > (l.organiser_id, l.programme)
             ORDER BY p.organiser_id, p.programme LIMIT 1) n
     )
@@ -84,7 +84,7 @@ _STATE = f"""CASE WHEN l.amount > 0 AND {_DISPUTED} THEN 'disputed' WHEN {_SETTL
 
 # Ids are UUIDv7: the days of entry are a range of them, give or take what clocks differ ($15, $16).
 _FILTERS = f"""
-  AND e.provider_id = $1 AND e.kind = 'debit'
+  AND e.provider_id = $1 AND e.kind = 'debit' AND e.amount > 0
   AND ($5::date IS NULL OR e.service_date >= $5) AND ($6::date IS NULL OR e.service_date <= $6)
   AND ($7::date IS NULL OR e.entered_at >= $7::timestamp AT TIME ZONE 'Europe/Helsinki')
   AND ($8::date IS NULL OR e.entered_at < ($8 + 1)::timestamp AT TIME ZONE 'Europe/Helsinki')
@@ -92,6 +92,7 @@ _FILTERS = f"""
   AND ($9::text IS NULL OR e.programme = $9)
   AND ($10::text IS NULL OR e.organiser_id = (SELECT g.organiser_id FROM organisers g WHERE g.slug = $10))
   AND ($11::text IS NULL OR e.worker = $11)
+  AND ($17::uuid IS NULL OR e.credential_id = $17)
   AND ($13::text IS NULL OR EXISTS (
       SELECT FROM codes c WHERE c.organiser_id = e.organiser_id AND c.code_id = e.code_id AND c.last_four = $13))
   AND ($14::text IS NULL OR EXISTS (
@@ -203,6 +204,9 @@ def _arguments(
         earliest = _first_id(asked.entered_from - CLOCKS_DIFFER)
     if asked.entered_to is not None and asked.entered_to < date.max - 2 * CLOCKS_DIFFER:
         latest = _first_id(asked.entered_to + 2 * CLOCKS_DIFFER)
+    if asked.debit_id is not None:
+        earliest = max(asked.debit_id, earliest or asked.debit_id)
+        latest = min(UUID(int=asked.debit_id.int + 1), latest or UUID(int=asked.debit_id.int + 1))
     return (
         provider_id,
         after.entry_id if after else None,
@@ -220,6 +224,7 @@ def _arguments(
         asked.decision_ref,
         earliest,
         latest,
+        asked.credential_id,
     )
 
 
@@ -242,3 +247,14 @@ async def page(
 async def sums(conn: Connection, *, provider_id: UUID, asked: HistoryFilter) -> Sequence[Record]:
     """One row a unit (programme NULL) and one for each of its programmes."""
     return await conn.fetch(SUMS[choose_lead(asked)], *_arguments(provider_id, asked, None, None))
+
+
+SELECT_NAMES = """
+SELECT g.slug AS organiser, g.name AS organiser_name, p.programme, p.names
+FROM organisers g JOIN programmes p ON p.organiser_id = g.organiser_id WHERE g.slug = ANY($1)
+"""
+
+
+async def select_names(conn: Connection, *, organisers: Sequence[str]) -> Sequence[Record]:
+    """What these organisers and their programmes are called."""
+    return await conn.fetch(SELECT_NAMES, organisers)
