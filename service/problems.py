@@ -121,7 +121,7 @@ _IN_UNITS = {"used_minutes": Unit.MINUTES, "weekly_minutes": Unit.MINUTES, "fami
 
 
 def _amounts_in_words(details: Mapping[str, Detail], language: str) -> Mapping[str, str]:
-    """`available` 630 with `unit` minutes is `available_text` 10 t 30 min; `family_pays_cents` is `family_pays_text`."""
+    """`available` 630 with `unit` minutes is `available_text` 10 t 30 min; `…_cents` becomes `…_text`."""
     unit = details.get("unit")
     units = dict.fromkeys(_IN_ITS_UNIT, Unit(unit)) if isinstance(unit, str) else {}
     return {
