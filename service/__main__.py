@@ -97,6 +97,17 @@ def migrate() -> None:
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
 
+@app.command("words")
+def show_missing_words() -> None:
+    """List the texts of the pages that a language lacks, as entries for its catalogue; status 1 when there are any."""
+    from service.web.pages.words import missing_entries
+
+    found = {language: missing_entries(language) for language in ("fi", "sv")}
+    for language, entries in found.items():
+        typer.echo(f"# {language}: {len(entries)} missing\n" + "\n".join(entries))
+    raise typer.Exit(1 if any(found.values()) else 0)
+
+
 @app.command("secrets")
 def make_secrets() -> None:
     """Print a fresh set of keys, as environment variables. Keep them outside the database and its backups."""
@@ -112,6 +123,7 @@ def add_commands() -> None:
     from service.channels.commands.template import template_app
     from service.guessing.commands import block_app
     from service.organisers.commands import organiser_app, programme_app, region_app
+    from service.people.commands import person_app
     from service.providers.commands import key_app, provider_app
     from service.sandbox.commands import demo
     from service.staff.commands import staff_app
@@ -123,6 +135,7 @@ def add_commands() -> None:
         ("programme", programme_app),
         ("provider", provider_app),
         ("staff", staff_app),
+        ("person", person_app),
         ("key", key_app),
         ("voucher", voucher_app),
         ("import", import_app),

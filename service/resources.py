@@ -31,7 +31,10 @@ from service.db import Connection, Pool, autocommit, close_pool, open_pool
 from service.debits import receipts as family_receipts
 from service.debits.disputes import dispute_told_debit, find_told_debit
 from service.debits.operations import DebitGroup, LongReads, debit_group
-from service.people.operations import sessions
+from service.people.openid import OpenIdProvider
+from service.people.operations import links, sessions
+from service.people.operations.administration import sweep as sweep_people
+from service.people.operations.rotation import rotate_people
 from service.providers.credentials import Credentials
 from service.queue import Wakeups
 from service.settings import MissingSettings, Settings
@@ -59,6 +62,8 @@ class Resources:
     receipt_group: ReceiptGroup
     delivery: Delivery
     reception: Reception
+    openid: OpenIdProvider | None
+    """Where caseworkers may sign in with an account of their organisation's; None: not set up."""
     rotations: Mapping[str, Callable[[Pool, Keys], Awaitable[int]]]
     """What nouns above vouchers have sealed, moved to newer keys with everything else."""
 
@@ -125,7 +130,8 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             debit_group=debits,
             long_reads=LongReads(),
             receipt_group=receipts,
-            rotations={"workers": rotate_workers},
+            openid=await _open_openid(settings, keys, stack),
+            rotations={"workers": rotate_workers, "people": rotate_people},
             reception=Reception(
                 reply=Replies(keys, find_told_debit, dispute_told_debit).answer,
                 countries=settings.sms_countries,
@@ -141,12 +147,13 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 secret_fields={
                     VOUCHER: partial(_voucher_secrets, keys),
                     QUESTION_KIND: partial(question_fields, keys),
+                    **dict.fromkeys(links.PATHS, partial(links.link_fields, keys, settings.public_url)),
                     **dict.fromkeys(family_receipts.KINDS, family_receipts.receipt_fields),
                     **{kind: partial(reminders.reminder_fields, kind) for kind in reminders.KINDS},
                 },
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
-                tidying=(partial(attention.keep_in_order, pool),),
+                tidying=(partial(attention.keep_in_order, pool), partial(sweep_people, pool),),
                 schedules=vouchers.schedules(pool, keys),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),
@@ -165,6 +172,20 @@ def _text_charging(settings: Settings, keys: Keys) -> TextCharging:
         texts_per_day=settings.charge_texts_per_day,
     )
     return TextCharging(keys, caps, settings.code_digits, settings.quiet_hours)
+
+
+async def _open_openid(settings: Settings, keys: Keys, stack: AsyncExitStack) -> OpenIdProvider | None:
+    if settings.oidc_issuer is None or settings.oidc_client_id is None or settings.oidc_client_secret is None:
+        return None
+    session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+    return OpenIdProvider(
+        session,
+        keys.sealer,
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret.get_secret_value(),
+        redirect_url=f"{settings.public_url}/sign-in/organisation/back",
+    )
 
 
 async def _open_gateways(settings: Settings, stack: AsyncExitStack) -> Mapping[ChannelName, Gateway]:

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")  # as the outside world and the gateways see us
     host: str = "127.0.0.1"
     port: int = 8000
+    # Proxies of ours between the outside world and us, each of which appends to X-Forwarded-For; 0: it is not believed.
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
     worker_port: int | None = None  # where a worker shows its metrics; none: nowhere
     database_connections: int = Field(default=10, ge=2, le=100)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
     quiet_from: int = Field(default=21, ge=0, le=23)
     quiet_to: int = Field(default=8, ge=0, le=23)
 
+    # Signing in with an organisation's own accounts (OpenID Connect), for invited caseworkers. All three, or none.
+    oidc_issuer: str | None = Field(default=None, pattern=r"^https?://[^?#]+$")
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+
     @property
     def quiet_hours(self) -> QuietHours:
         return QuietHours(self.quiet_from, self.quiet_to)
@@ -105,6 +112,13 @@ class Settings(BaseSettings):
     def _signing_is_whole(self) -> Self:
         if (self.dkim_key_file is None) != (self.dkim_selector is None):
             raise ValueError("DKIM_KEY_FILE and DKIM_SELECTOR belong together: set both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _other_accounts_are_whole(self) -> Self:
+        given = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        if any(given) and not all(given):
+            raise ValueError("OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET belong together: set all, or none")
         return self
 
     @field_validator("encryption_keys", "index_keys", mode="before")

@@ -32,6 +32,11 @@ class Browser:
     async def post(self, path: str, form: dict[str, str], **headers: str) -> ClientResponse:
         return await self.send("POST", path, form, {"Origin": PUBLIC_URL, "Sec-Fetch-Site": "same-origin"} | headers)
 
+    async def submit(self, page: str, path: str, form: dict[str, str] | None = None) -> ClientResponse:
+        """Open a page, fill in a form of it, and send it, as a person does."""
+        token = await csrf_of(await self.get(page))
+        return await self.post(path, {"csrf": token, **(form or {})})
+
     async def send(
         self, method: str, path: str, form: dict[str, str] | None, headers: dict[str, str]
     ) -> ClientResponse:

@@ -40,6 +40,8 @@ class Kind:
     has_email: bool = True
     """Whether there is a mail of its own; otherwise a mail carries the words of the text message."""
     languages: tuple[str, ...] = MESSAGE_LANGUAGES
+    has_sms: bool = True
+    """Whether there is a text; a mail with a link to sign in by goes to the mailbox alone."""
 
     @property
     def all_fields(self) -> frozenset[str]:
@@ -56,6 +58,10 @@ def _kind(fields: str, *, opened: str = "", has_neutral: bool = False, has_email
 
 def _to_workers(fields: str, *, opened: str = "") -> Kind:
     return Kind(frozenset(fields.split()), frozenset(opened.split()), has_email=False, languages=WORKERS_READ)
+
+
+def _to_people(fields: str, *, opened: str) -> Kind:
+    return Kind(frozenset(fields.split()), frozenset(opened.split()), languages=WORKERS_READ, has_sms=False)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -77,4 +83,6 @@ KINDS: Mapping[str, Kind] = {
     "reply_charge_done": _to_workers("last_four amount service_date family_pays left"),
     "reply_charge_question": _to_workers("last_four amount service_date family_pays", opened="number"),
     "reply_charge_refused": _to_workers("last_four reason next_step"),
+    "invitation": _to_people("owner inviter valid_to", opened="link"),
+    "recovery": _to_people("owner valid_to", opened="link"),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from asyncpg import Record
@@ -11,6 +13,15 @@ from uuid_utils.compat import uuid7
 from service.db import Connection
 from service.people.model import Owner, Person, PersonUnknown
 from service.people.queries import accounts as queries
+
+EVENTS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    action: str
+    actor: str
+    recorded_at: datetime
 
 
 async def find_person(conn: Connection, person_id: UUID) -> Person:
@@ -36,6 +47,11 @@ async def choose_language(conn: Connection, *, person_id: UUID, language: str) -
 async def record_event(conn: Connection, *, person_id: UUID, actor: str, action: str) -> None:
     """One line of what a person's log-in went through, in the caller's transaction."""
     await queries.insert_event(conn, event_id=uuid7(), person_id=person_id, actor=actor, action=action)
+
+
+async def list_events(conn: Connection, *, person_id: UUID) -> Sequence[Event]:
+    """What a person's log-in went through, the latest first."""
+    return [Event(**dict(row)) for row in await queries.select_events(conn, person_id=person_id, limit=EVENTS_SHOWN)]
 
 
 def person_of(row: Record) -> Person:

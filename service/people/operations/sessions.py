@@ -44,6 +44,7 @@ class Session:
     name: str
     language: str
     has_notes: bool
+    user_agent: str
     secret_sealed: bytes | None = field(repr=False)
 
     @property
@@ -90,6 +91,7 @@ async def find_session(conn: Connection, token: str | None) -> Session | None:
         name=row["name"],
         language=row["language"],
         has_notes=row["has_notes"],
+        user_agent=row["user_agent"],
         secret_sealed=row["secret_sealed"],
     )
 

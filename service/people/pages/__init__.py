@@ -1,9 +1,9 @@
 """The pages of signing in, of one's own account, and of an admin's people."""
 
-from service.people.pages import account
+from service.people.pages import account, organisation, people, sign_in
 from service.web.pages import PageRoute
 
-PAGES: tuple[PageRoute, ...] = (*account.PAGES,)
+PAGES: tuple[PageRoute, ...] = (*people.PAGES, *account.PAGES, *sign_in.PAGES, *organisation.PAGES)
 PUBLIC = frozenset(page.path for page in PAGES if page.roles is None)
 
 __all__ = ["PAGES", "PUBLIC"]

@@ -180,3 +180,37 @@ SELECT action, actor, recorded_at FROM people_events WHERE person_id = $1 ORDER 
 async def select_events(conn: Connection, *, person_id: UUID, limit: int) -> Sequence[Record]:
     """The latest first."""
     return await conn.fetch(SELECT_EVENTS, person_id, limit)
+
+
+SELECT_OWNER_OF = """
+SELECT p.name, p.language, coalesce(p.organiser_id, p.provider_id) AS owner_id, coalesce(o.name, c.name) AS owner_name
+  FROM people p LEFT JOIN organisers o USING (organiser_id) LEFT JOIN providers c USING (provider_id)
+ WHERE p.person_id = $1
+"""
+
+
+async def select_owner_of(conn: Connection, *, person_id: UUID) -> Record | None:
+    return await conn.fetchrow(SELECT_OWNER_OF, person_id)
+
+
+LOCK_SEALED = """
+SELECT person_id, email_sealed, email_index, password_sealed, totp_sealed FROM people
+ WHERE person_id > $1 AND disabled_at IS NULL ORDER BY person_id LIMIT $2 FOR NO KEY UPDATE
+"""
+
+
+async def lock_sealed(conn: Connection, *, after: UUID, limit: int) -> Sequence[Record]:
+    return await conn.fetch(LOCK_SEALED, after, limit)
+
+
+UPDATE_SEALED = """
+UPDATE people p SET email_sealed = n.email_sealed, email_index = n.email_index, password_sealed = n.password_sealed,
+       totp_sealed = n.totp_sealed
+  FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[])
+       AS n (person_id, email_sealed, email_index, password_sealed, totp_sealed)
+ WHERE p.person_id = n.person_id
+"""
+
+
+async def update_sealed(conn: Connection, *, rows: Sequence[tuple[object, ...]]) -> None:
+    await conn.execute(UPDATE_SEALED, *(list(column) for column in zip(*rows, strict=True)))

@@ -22,7 +22,7 @@ async def insert_session(
 
 
 SELECT_SESSION = """
-SELECT session_id, s.person_id, stage, s.created_at, last_seen_at, challenge, secret_sealed,
+SELECT session_id, s.person_id, stage, user_agent, s.created_at, last_seen_at, challenge, secret_sealed,
        notes <> '[]' AS has_notes, p.name, role, language, organiser_id, provider_id, clock_timestamp() AS now,
        coalesce(o.name, c.name) AS owner_name
   FROM sessions s

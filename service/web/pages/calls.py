@@ -20,6 +20,7 @@ from service.identity_codes import refuse_identity_code
 from service.problems import Problem
 from service.web.calls import EdgeResources, Reply, Stream
 from service.web.edge import MAX_BODY_BYTES, invalid_request
+from service.web.pages.clients import browser_family, client_prefix
 from service.web.pages.csrf import csrf_token
 from service.web.pages.words import translations
 
@@ -180,6 +181,16 @@ class PageCall:
         """The text in the visitor's language, with `%(name)s` filled in."""
         found = translations(self.language).gettext(text)
         return found % values if values else found
+
+    @property
+    def client_prefix(self) -> str:
+        """The network that the request came from, as far as our own proxies tell: for counting, never for the log."""
+        return client_prefix(self.raw, trusted_proxies=self.resources.settings.trusted_proxies)
+
+    @property
+    def browser(self) -> str:
+        """The family of the browser, for a person to know their devices by: `Firefox, Android`."""
+        return browser_family(self.raw.headers.get("User-Agent", ""))
 
     def in_language(self, language: str) -> str:
         """This same page in another language, for somebody who is not signed in."""

@@ -90,6 +90,20 @@ def missing_words(language: str) -> list[tuple[str, int, Message]]:
     return [each for each in messages() if not is_there(each[2])]
 
 
+def missing_entries(language: str) -> list[str]:
+    """The same as entries of a catalogue, each text once, to be filled in."""
+    entries: dict[Message, str] = {}
+    for place, line, message in missing_words(language):
+        one, *more = (message,) if isinstance(message, str) else message
+        forms = f'msgid_plural {_quoted(more[0])}\nmsgstr[0] ""\nmsgstr[1] ""' if more else 'msgstr ""'
+        entries.setdefault(message, f"#: {place}:{line}\nmsgid {_quoted(one)}\n{forms}\n")
+    return list(entries.values())
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
 def show_amount(amount: int, unit: str, language: str) -> str:
     return format_amount(amount, Unit(unit), language)
 

@@ -21,9 +21,10 @@ def run(*arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize("language", MESSAGE_LANGUAGES)
 def test_every_kind_can_be_looked_at(language: str) -> None:
     for kind in (kind for kind in KINDS if language in KINDS[kind].languages):
-        status, shown = run(kind, language)
-        assert status == 0
-        assert len(re.findall(r", \d+ left", shown)) == 2
+        if KINDS[kind].has_sms:
+            status, shown = run(kind, language)
+            assert status == 0
+            assert len(re.findall(r", \d+ left", shown)) == 2
         assert run(kind, language, "--channel", "email")[0] == 0
 
 
