@@ -94,7 +94,7 @@ def vouchers(draw: st.DrawFn) -> tuple[Voucher, datetime]:
     caps = draw(st.sampled_from([(None, None), (None, None), (2, None), (9, 400), (None, 300)]))
     voucher = Voucher(
         programme,
-        granted=steps * draw(st.integers(1, 4) | st.integers(4, 20)),
+        granted=steps * draw(st.integers(1, 4) | st.integers(4, 20)) + draw(st.sampled_from([0, 0, 7])),
         valid_from=anchor - timedelta(days=draw(st.sampled_from([10, 7, 3, 0]))),
         valid_to=anchor + timedelta(days=draw(st.sampled_from([14, 7, 3, 1, 0]))),
         caps=[(date.min, *caps)],
@@ -394,14 +394,12 @@ class RuleMachine(RuleBasedStateMachine):
 def machine(servers: Addresses) -> Iterator[type[RuleMachine]]:
     with asyncio.Runner() as runner:
         conn = runner.run(open_world(servers, "machine"))
-
-        class Machine(RuleMachine):
-            histories, steps, seen = 0, 0, {}
-
-        Machine.run = staticmethod(runner.run)
-        Machine.conn = conn
-        yield Machine
+        yield machine_of(runner.run, conn)
         runner.run(conn.close())
+
+
+def machine_of(run: Callable[[Awaitable[Any]], Any], conn: asyncpg.Connection[asyncpg.Record]) -> type[RuleMachine]:
+    return type("Machine", (RuleMachine,), {"run": staticmethod(run), "conn": conn, "seen": {}})
 
 
 def play(machine: type[RuleMachine], *, histories: int, steps: int, derandomize: bool) -> None:
@@ -419,8 +417,8 @@ def play(machine: type[RuleMachine], *, histories: int, steps: int, derandomize:
 
 
 def test_the_rule_book_in_python_and_in_the_database_play_the_same_histories(machine: type[RuleMachine]) -> None:
-    play(machine, histories=60, steps=30, derandomize=True)
-    assert machine.histories >= 60
+    play(machine, histories=40, steps=30, derandomize=True)
+    assert machine.histories >= 40
 
 
 @pytest.mark.slow
