@@ -11,6 +11,8 @@ from service import site
 from service.attention import handlers as attention_handlers
 from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
+from service.debits.pages import PAGES as PROVIDER_PAGES
+from service.debits.pages import PUBLIC as PROVIDER_PUBLIC
 from service.guessing import handlers as guessing_handlers
 from service.guessing import pages as support_pages
 from service.people.pages import PAGES as PEOPLE_PAGES
@@ -18,6 +20,7 @@ from service.people.pages import PUBLIC as PEOPLE_PUBLIC
 from service.resources import Resources, open_resources
 from service.settings import Settings
 from service.staff import handlers as staff_handlers
+from service.staff.pages import PAGES as STAFF_PAGES
 from service.vouchers import handlers as voucher_handlers
 from service.web import MAX_BODY_BYTES, Route, add_routes, edge
 from service.web.pages import ASSET_ROUTE, PageRoute, add_pages, page_edge
@@ -39,7 +42,6 @@ PUBLIC = frozenset(
     {
         "/",
         "/docs",
-        "/provider",
         "/openapi.json",
         "/health/live",
         "/health/ready",
@@ -52,11 +54,13 @@ PUBLIC = frozenset(
 )
 # The pages for people; their order is that of the navigation.
 PAGES: tuple[PageRoute, ...] = (
+    *PROVIDER_PAGES,
+    *STAFF_PAGES,
     *PEOPLE_PAGES,
     ASSET_ROUTE,
 )
 # The only pages that are shown to somebody who is not signed in.
-PUBLIC_PAGES = frozenset({*PEOPLE_PUBLIC, ASSET_ROUTE.path})
+PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, ASSET_ROUTE.path})
 SHUTDOWN_S = 20.0
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import math
 import re
-import secrets
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -142,37 +141,6 @@ async def get_docs(call: Call) -> Reply:
     return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
 
-# What a provider's phone opens from the QR code in a family's e-mail.
-PROVIDER_WORDS = {
-    "fi": {
-        "title": "Palvelusetelin koodi",
-        "without_code": "Koodi on perheen viestissä.",
-        "how": "Kirjatkaa käynti tällä koodilla omassa järjestelmässänne.",
-    },
-    "sv": {
-        "title": "Servicesedelns kod",
-        "without_code": "Koden finns i familjens meddelande.",
-        "how": "Registrera besöket med denna kod i ert eget system.",
-    },
-    "en": {
-        "title": "The voucher's code",
-        "without_code": "The code is in the family's message.",
-        "how": "Charge the visit with this code in your own system.",
-    },
-}
-
-
-async def get_provider(call: Call) -> Reply:
-    """Shows the code that stands after the # in the address; the server never sees it."""
-    nonce = secrets.token_urlsafe(16)
-    page = _page_template("provider.html").render(
-        words=PROVIDER_WORDS[call.language], language=call.language, nonce=nonce
-    )
-    policy = PAGE_HEADERS["Content-Security-Policy"] + f"; script-src 'nonce-{nonce}'"
-    headers = {**PAGE_HEADERS, "Content-Security-Policy": policy}
-    return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=headers)
-
-
 async def get_root(_call: Call) -> Reply:
     """Nothing lives here but the way to the documentation."""
     return Reply(status=302, headers={"Location": "/docs"})
@@ -209,7 +177,6 @@ ROUTES: tuple[Route, ...] = tuple(
     for path, handler, summary in (
         ("/", get_root, "Where to look"),
         ("/docs", get_docs, "The API for people"),
-        ("/provider", get_provider, "Where the QR code in a family's e-mail leads"),
         ("/openapi.json", get_openapi, "The API for programs"),
         ("/health/live", get_live, "The process runs"),
         ("/health/ready", get_ready, "The process can serve"),

@@ -57,6 +57,9 @@ class HistoryFilter:
     state: DebitState | None = None
     last_four: str | None = None
     decision_ref: str | None = None
+    credential_id: UUID | None = None
+    """Of the key, the worker or the person that charged."""
+    debit_id: UUID | None = None
 
     @property
     def order(self) -> HistoryOrder:

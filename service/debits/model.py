@@ -10,6 +10,7 @@ SeteliError
 ├── HoldEnded, HoldTooLate, CaptureOnAnotherDay
 ├── VisitDayDiffers        what else is wrong with times is in tariffs.py
 ├── RulesChanging          the rules changed three times while one visit was worked out
+├── LookupUnknown, LookupUsed        of the pages: the code was typed too long ago, or was charged with already
 └── DebitRefused           a rule of the voucher or its programme says no
     ├── VoucherClosed … InsufficientValue, in the order below
 
@@ -115,6 +116,18 @@ class RulesChanging(Conflict):
     """The programme's rules were changed while the visit was worked out; nothing was charged."""
 
     code = "rules_changing"
+
+
+class LookupUnknown(NotFound):
+    """This person has looked up no code here in the last hours."""
+
+    code = "lookup_unknown"
+
+
+class LookupUsed(Conflict):
+    """Another visit was charged or booked with this look-up of a code; each is for one."""
+
+    code = "lookup_used"
 
 
 class DebitRefused(Refused):

@@ -1,23 +1,42 @@
 """What providers do: charge, take back, hold, validate, look up. One database call each, or two."""
 
 from service.debits.operations.charging import DebitGroup, charge, debit, debit_group, reverse, validate
-from service.debits.operations.history import LongReads, export_history, history, history_sums
-from service.debits.operations.holds import capture, hold, list_holds, void
+from service.debits.operations.history import (
+    LongReads,
+    Names,
+    export_history,
+    find_debit,
+    history,
+    history_sums,
+    names,
+)
+from service.debits.operations.holds import capture, find_hold, hold, list_holds, void
+from service.debits.operations.lookups import Lookup, Made, count_refused, find_lookup, keep_lookup, remember_made
 from service.debits.operations.verdicts import Verdict
 
 __all__ = [
     "DebitGroup",
     "LongReads",
+    "Lookup",
+    "Made",
+    "Names",
     "Verdict",
     "capture",
     "charge",
+    "count_refused",
     "debit",
     "debit_group",
     "export_history",
+    "find_debit",
+    "find_hold",
+    "find_lookup",
     "history",
     "history_sums",
     "hold",
+    "keep_lookup",
     "list_holds",
+    "names",
+    "remember_made",
     "reverse",
     "validate",
     "void",

@@ -6,13 +6,14 @@ Sums and exports may read a lot: only a few of them at a time, so that there are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from asyncpg import QueryCanceledError, Record
 
-from service.db import Connection, Pool, snapshot
+from service.db import Connection, Pool, autocommit, snapshot
 from service.debits.history import (
     HistoryBusy,
     HistoryFilter,
@@ -23,6 +24,7 @@ from service.debits.history import (
     csv_header,
     csv_lines,
 )
+from service.debits.model import DebitNotFound
 from service.debits.queries import history as queries
 from service.money import Unit
 
@@ -31,6 +33,14 @@ LONG_READS_AT_ONCE = 2
 LONG_READ_WAIT_S = 5.0
 EXPORT_BATCH = 1_000
 EXPORT_MAX_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """By their short names."""
+
+    organisers: Mapping[str, str]
+    programmes: Mapping[tuple[str, str], str]
 
 
 class LongReads:
@@ -59,6 +69,30 @@ async def history(
     """A page of the provider's debits, newest first, from behind `after` on. Raises HistoryTooWide."""
     async with _reading(pool) as conn:
         return await _page(conn, provider_id, asked, after, limit)
+
+
+async def find_debit(
+    pool: Pool, *, provider_id: UUID, debit_id: UUID, asked: HistoryFilter | None = None
+) -> HistoryLine:
+    """One debit, if the filter has it, too. Raises DebitNotFound."""
+    only = replace(asked or HistoryFilter(), debit_id=debit_id)
+    for line in await history(pool, provider_id=provider_id, asked=only, after=None, limit=1):
+        return line
+    raise DebitNotFound
+
+
+async def names(pool: Pool, organisers: Collection[str], language: str) -> Names:
+    """What organisers and their programmes are called in a language; in Finnish where it has no name for one."""
+    if not organisers:
+        return Names({}, {})
+    async with autocommit(pool) as conn:
+        rows = await queries.select_names(conn, organisers=sorted(organisers))
+    return Names(
+        organisers={row["organiser"]: row["organiser_name"] for row in rows},
+        programmes={
+            (row["organiser"], row["programme"]): row["names"].get(language, row["names"]["fi"]) for row in rows
+        },
+    )
 
 
 async def history_sums(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Pool, autocommit
-from service.debits.model import ChargeOrder
+from service.debits.model import ChargeOrder, HoldNotFound
 from service.debits.operations.charging import terms_of_code
 from service.debits.operations.verdicts import Verdict, verdict_of, watch_for_guessing
 from service.debits.operations.visits import calendar_of, under_rules
@@ -87,8 +88,27 @@ async def void(
 
 
 async def list_holds(
-    pool: Pool, *, provider_id: UUID, before: UUID | None, state: str | None, limit: int
+    pool: Pool,
+    *,
+    provider_id: UUID,
+    before: UUID | None,
+    state: str | None,
+    limit: int,
+    service_date: date | None = None,
 ) -> list[Record]:
     """A page of the provider's holds, newest first."""
     async with autocommit(pool) as conn:
-        return await queries.select_holds(conn, provider_id=provider_id, before=before, state=state, limit=limit)
+        return await queries.select_holds(
+            conn, provider_id=provider_id, before=before, state=state, limit=limit, service_date=service_date
+        )
+
+
+async def find_hold(pool: Pool, *, provider_id: UUID, hold_id: UUID, service_date: date | None = None) -> Record:
+    """One hold of the provider's, if it is for that day. Raises HoldNotFound."""
+    async with autocommit(pool) as conn:
+        found = await queries.select_holds(
+            conn, provider_id=provider_id, before=None, state=None, limit=1, hold_id=hold_id, service_date=service_date
+        )
+    if not found:
+        raise HoldNotFound
+    return found[0]

@@ -121,12 +121,15 @@ def navigation(call: PageCall) -> list[NavigationEntry]:
     visitor = call.known_visitor
     if visitor is None:
         return []
-    here = call.raw.path
-    return [
-        NavigationEntry(page.path, call.gettext(page.nav), here == page.path or here.startswith(page.path + "/"))
+    here = call.raw.path + "/"
+    entries = [
+        (page.path, call.gettext(page.nav))
         for page in call.raw.app[PAGES_KEY]
         if page.nav is not None and page.roles is not None and visitor.role in page.roles
     ]
+    # Of /provider and /provider/history, the longer one that leads here.
+    current = max((path for path, _ in entries if here.startswith(path + "/")), key=len, default=None)
+    return [NavigationEntry(path, label, path == current) for path, label in entries]
 
 
 def home_address(call: PageCall, role: str) -> str:
