@@ -47,7 +47,7 @@ CREATE INDEX passkeys_of_person ON passkeys (person_id, passkey_id);
 
 CREATE TABLE recovery_codes (
     person_id uuid NOT NULL REFERENCES people,
-    code_hash bytea NOT NULL,           -- keyed digest: eighty random bits need no slow hash
+    code_hash bytea NOT NULL,           -- SHA-256: eighty random bits need no slow hash
     used_at   timestamptz,
     PRIMARY KEY (person_id, code_hash)
 );
@@ -80,7 +80,7 @@ CREATE INDEX sessions_of_person ON sessions (person_id, created_at);
 CREATE INDEX sessions_by_age ON sessions (created_at);
 
 -- A link that was mailed: an invitation, or the way back in. The token itself is in the mail alone: sealed for as long
--- as the mail has not gone out, and then only as its digest.
+-- as the link lives, because the mail may have to go out again, and as its digest.
 CREATE TABLE mailed_links (
     link_id      uuid PRIMARY KEY,
     kind         text NOT NULL,
@@ -118,3 +118,16 @@ CREATE TABLE people_events (
     CONSTRAINT people_events_one_owner CHECK (num_nonnulls(organiser_id, provider_id) = 1)
 );
 CREATE INDEX people_events_of_person ON people_events (person_id, event_id);
+
+-- A mail about somebody's log-in that does not arrive is shown to their admins beside that person; the caseworkers' list
+-- is about families.
+CREATE OR REPLACE VIEW messages_needing_person AS
+SELECT m.organiser_id, m.message_id, m.subject_id, m.created_at,
+       CASE WHEN m.kind = 'voucher' THEN COALESCE(m.reason, 'unclassified') ELSE 'contact_lost' END AS reason,
+       CASE WHEN m.kind = 'voucher' THEN m.message_id END AS about_message,
+       m.kind <> 'voucher' AND m.reason = 'suppressed_contact' AS is_known
+FROM messages m
+WHERE m.state = 'escalated'
+  AND (m.kind = 'voucher' OR (m.kind NOT LIKE 'reply\_%' AND m.kind NOT IN ('invitation', 'recovery')
+       AND (m.reason IN ('not_routable', 'country_not_served', 'contact_unreadable') OR m.reason LIKE 'bad\_contact%'
+            OR (m.reason = 'suppressed_contact' AND m.suppressed_for IN ('bad_contact', 'hard_bounce')))));

@@ -1,0 +1,146 @@
+"""A person's whole way in and out in a real browser, on a phone and on a desktop. Skipped, saying so, without Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pyotp
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from service.db import transaction
+from service.people.operations import links
+from service.sandbox.sample import COUNTY
+from tests.chromium import ARGUMENTS, find_chromium
+from tests.installations import Installation, install, settings_for
+
+PASSWORD = "neljä sanaa riittää hyvin"
+PICTURES = os.environ.get("SETELI_PICTURES")
+SIZES = {"phone": (360, 740), "desktop": (1200, 900)}
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
+
+
+@asynccontextmanager
+async def running(database_url: str, redis_url: str, port: int) -> AsyncIterator[Installation]:
+    """Over plain HTTP at `localhost`, as the demo runs: passkeys work there, and are bound to that name."""
+    settings = settings_for(database_url, redis_url, public_url=f"http://localhost:{port}")
+    async with install(settings, port=port) as installation:
+        yield installation
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        path = find_chromium()
+        assert path is not None
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+async def picture(page: Page, name: str) -> None:
+    """Keep what is seen, where asked to; and never let a page be wider than its screen."""
+    width = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width <= 0, f"{name}: {width} px too wide"
+    if PICTURES:
+        await page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
+
+
+async def invitation(installation: Installation, *, language: str, role: str = "organiser_admin") -> str:
+    async with transaction(installation.resources.pool) as conn:
+        owner_id = await conn.fetchval("SELECT organiser_id FROM organisers WHERE slug = $1", COUNTY)
+        found = await links.invite(
+            conn,
+            installation.resources.keys,
+            owner="organiser",
+            owner_id=owner_id,
+            role=role,
+            name="Aino Käki",
+            email=f"aino.kaki.{language}@seteli.test",
+            language=language,
+            inviter="Kuusirannan hyvinvointialue",
+            actor="test",
+        )
+    return f"{installation.resources.settings.public_url}/invitation/{found.token}"
+
+
+async def wait_for_another_code(installation: Installation) -> None:
+    async with transaction(installation.resources.pool) as conn:
+        await conn.execute("UPDATE people SET totp_step = totp_step - 3")
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("size", SIZES)
+async def test_from_the_invitation_to_signing_out(
+    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, size: str, has_scripts: bool
+) -> None:
+    name = f"{size}{'' if has_scripts else '-no-scripts'}"
+    width, height = SIZES[size]
+    async with running(database_url, redis_url, unused_tcp_port) as installation:
+        context = await chromium.new_context(
+            viewport={"width": width, "height": height}, locale="fi-FI", java_script_enabled=has_scripts
+        )
+        page = await context.new_page()
+        problems: list[str] = []
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        look = picture if has_scripts else _no_picture
+        await page.goto(await invitation(installation, language="fi"))
+        await look(page, f"{name}-1-invitation")
+        await page.fill("#password", "salasana1234")
+        await page.click("main button")
+        await look(page, f"{name}-2-refused")
+        assert await page.locator("[role=alert]").count() == 1
+        await page.fill("#password", PASSWORD)
+        await page.click("main button")
+        await page.click("summary:has-text('En voi')")
+        app = pyotp.TOTP((await page.inner_text(".key")).replace(" ", ""))
+        await look(page, f"{name}-3-set-up")
+        await page.fill("#code", app.now())
+        await page.click("ol.steps button")
+        await look(page, f"{name}-4-recovery-codes")
+        recovery_code = await page.locator("ul.codes li").first.inner_text()
+        await page.click("a.main")
+        assert page.url.endswith("/people")
+        await look(page, f"{name}-5-people")
+        await page.click("a.main")
+        await page.fill("#name", "Veli Virta")
+        await page.fill("#email", "veli.virta@seteli.test")
+        await look(page, f"{name}-6-invite")
+        await page.click("main button")
+        await look(page, f"{name}-7-invited")
+        await page.click("td a:has-text('Veli Virta')")
+        await look(page, f"{name}-8-person")
+        await page.click("summary.who, .who summary")
+        await look(page, f"{name}-9-menu")
+        await page.click(".who-menu a")
+        await look(page, f"{name}-10-account")
+        await page.click(".who summary")
+        await page.click(".who-menu button")
+        await look(page, f"{name}-11-signed-out")
+        await page.go_back()
+        assert "/sign-in" in page.url, "the back button shows nothing of an ended session"
+        await page.goto(f"{installation.resources.settings.public_url}/sign-in")
+        await page.fill("#email", "aino.kaki.fi@seteli.test")
+        await page.fill("#password", PASSWORD)
+        await page.click("main button.main")
+        await look(page, f"{name}-12-second-step")
+        await wait_for_another_code(installation)
+        await page.fill("#code", app.now())
+        await page.click("main button.main")
+        assert page.url.endswith("/people")
+        await page.click("footer button[lang=sv]")
+        assert await page.get_attribute("html", "lang") == "sv"
+        await look(page, f"{name}-13-swedish")
+        assert re.fullmatch(r"[A-Z0-9]{4}(-[A-Z0-9]{4}){3}", recovery_code)
+        refused = [text for text in problems if "400" not in text]
+        assert refused == [], "the policy refused something, or a script failed"
+        await context.close()
+
+
+async def _no_picture(page: Page, name: str) -> None:
+    return None
