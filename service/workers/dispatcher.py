@@ -2,7 +2,7 @@
 
 Two loops run beside each other. One claims due messages, as many as there are free slots, and starts a task for each.
 The other does what is due without being called. Either survives a database that is gone: it backs off and goes on.
-Answers are written down in groups, and again until they are written: a reference that a gateway gave must not be lost.
+What gateways answer is written down by `answers.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import partial
 from random import Random
 from typing import Any
 
-import asyncpg
 import structlog
 
 from service import metrics
@@ -24,9 +23,8 @@ from service.channels.model import MessageState
 from service.channels.operations import BATCH, Answered, Delivery, Sending, Silent
 from service.channels.operations.delivery import Round
 from service.db import autocommit
-from service.errors import Unavailable
-from service.grouping import Grouper
 from service.logs import exception_fields
+from service.workers.answers import Answers
 from service.workers.retry import BackOff, retry_in_s
 
 log = structlog.get_logger()
@@ -40,13 +38,9 @@ REPAIR_S = 60.0
 FAMILIES, FAMILIES_S = "families", 600.0
 SCHEDULES, SCHEDULES_S = "schedules", 60.0
 STOP_S = 8.0
-ANSWER_GROUP_MAX = 256
-ANSWER_GROUPS_IN_FLIGHT = 2
 GATEWAY_GRACE_S = 2.0  # past the gateway's own time-out, in case it does not keep it
 DATABASE_TIMEOUT_S = 20.0
 ROUND_TIMEOUT_S = 60.0  # searches may be slow; the database itself ends a statement after half of that
-
-_MAY_PASS = (Unavailable, asyncpg.PostgresError, OSError, TimeoutError)
 
 
 class _Lane:
@@ -88,9 +82,7 @@ class Dispatcher:
         self._lanes = {channel: _Lane(_slots(delivery, channel)) for channel in delivery.gateways}
         self._upkeep_due = asyncio.Event()
         self._look_ups: set[asyncio.Task[None]] = set()
-        self._answers: Grouper[Answered, bool] = Grouper(
-            self._write_answers, max_items=ANSWER_GROUP_MAX, max_in_flight=ANSWER_GROUPS_IN_FLIGHT
-        )
+        self._answers = Answers(delivery, chance=self._chance)
         self._rare_at = 0.0
         self._repair_at = 0.0
         self._families = [_Round(FAMILIES, work, FAMILIES_S) for work in delivery.rounds]
@@ -232,7 +224,7 @@ class Dispatcher:
                 outcome=outcome,
                 error_code=code,
             )
-        await self._record(Answered(sending, answer))
+        await self._answers.record(Answered(sending, answer))
         if isinstance(answer, Refused):
             self._upkeep_due.set()
 
@@ -253,37 +245,6 @@ class Dispatcher:
             return sending.outgoing
         drawn = await asyncio.to_thread(images, sending.fields)
         return replace(sending.outgoing, content=replace(content, images=drawn))
-
-    async def _record(self, answered: Answered) -> None:
-        """Write an answer down, again and again while the database is away.
-
-        Past the wait for unknown outcomes the gateway itself is asked, so there is no need to go on.
-        """
-        back_off = BackOff(self._chance)
-        give_up_at = asyncio.get_running_loop().time() + self._settings.lease_s + self._settings.unknown_wait_s
-        while True:
-            try:
-                await self._answers.submit(answered)
-            except _MAY_PASS as error:
-                if asyncio.get_running_loop().time() > give_up_at:
-                    log.error("answer_lost", message_id=answered.sending.message_id, **exception_fields(error))
-                    return
-                await asyncio.sleep(back_off.next_s())
-            else:
-                return
-
-    async def _write_answers(self, answers: list[Answered]) -> list[bool]:
-        try:
-            async with asyncio.timeout(DATABASE_TIMEOUT_S):
-                return await operations.record_answers(self._delivery, answers)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
-            # An answer that the database cannot hold must not take the others with it.
-            if len(answers) == 1:
-                raise
-            results = await asyncio.gather(
-                *(self._write_answers([answer]) for answer in answers), return_exceptions=True
-            )
-            return [result == [True] for result in results]
 
     async def _keep_up(self) -> bool:
         """Everything that is due without a call. True when there is more of it."""
@@ -322,7 +283,9 @@ class Dispatcher:
             return False
         silent = await operations.claim_silent(self._delivery, limit=free)
         for message in silent:
-            self._spawn(self._look_ups, self._look_up(message))
+            # A gateway may not be able to tell what it answered us, and a mail would then be sent again.
+            if not self._answers.holds(message.attempt_id):
+                self._spawn(self._look_ups, self._look_up(message))
         return False
 
     async def _look_up(self, silent: Silent) -> None:

@@ -17,22 +17,23 @@ from uuid import UUID
 from service.channels import operations
 from service.channels.operations import Answered, Sending
 from service.channels.operations import sending as sending_module
+from service.workers.answers import Answers
 from service.workers.dispatcher import Dispatcher
 
 
 def doze(message_id: str) -> None:
     """Let this process stop (SIGSTOP), once, when it is about to write down what became of `message_id`."""
-    wanted, write_answers = UUID(message_id), Dispatcher._write_answers
+    wanted, write_answers = UUID(message_id), Answers._write
     has_slept = False
 
-    async def write(self: Dispatcher, answers: list[Answered]) -> list[bool]:
+    async def write(self: Answers, answers: list[Answered]) -> list[bool]:
         nonlocal has_slept
         if not has_slept and any(answer.sending.message_id == wanted for answer in answers):
             has_slept = True
             os.kill(os.getpid(), signal.SIGSTOP)
         return await write_answers(self, answers)
 
-    Dispatcher._write_answers = write  # type: ignore[method-assign]
+    Answers._write = write  # type: ignore[method-assign]
 
 
 class Countdown:
@@ -83,7 +84,7 @@ def doom(message_id: str, *, at: int) -> None:
             countdown.point()
 
     claim_channel, start = operations.claim_channel, sending_module._start
-    send, write_answers = Dispatcher._send, Dispatcher._write_answers
+    send, write_answers = Dispatcher._send, Answers._write
 
     async def claim(*arguments: Any, **options: Any) -> Any:
         claims_message.set(False)
@@ -97,7 +98,7 @@ def doom(message_id: str, *, at: int) -> None:
         work = send(self, sending, latest_start)
         await (Stepped(work, countdown.point) if sending.message_id == wanted else work)
 
-    async def write(self: Dispatcher, answers: list[Answered]) -> list[bool]:
+    async def write(self: Answers, answers: list[Answered]) -> list[bool]:
         is_ours = any(answer.sending.message_id == wanted for answer in answers)
         work: Awaitable[Any] = write_answers(self, answers)
         return await (Stepped(work, countdown.point) if is_ours else work)  # type: ignore[arg-type]
@@ -105,4 +106,4 @@ def doom(message_id: str, *, at: int) -> None:
     operations.claim_channel = claim
     sending_module._start = begin
     Dispatcher._send = send_it  # type: ignore[method-assign]
-    Dispatcher._write_answers = write  # type: ignore[method-assign]
+    Answers._write = write  # type: ignore[method-assign]

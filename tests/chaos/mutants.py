@@ -20,7 +20,7 @@ from service.channels.operations import upkeep as upkeep_operations
 from service.channels.queries import receipts as receipt_queries
 from service.channels.queries import sending as sending_queries
 from service.channels.queries import upkeep
-from service.workers import dispatcher
+from service.workers import answers, dispatcher
 
 
 def resend_blindly() -> None:
@@ -139,13 +139,13 @@ def disbelieve_look_ups() -> None:
 
 def write_answers_once() -> None:
     """What a gateway answered is lost if the database is away just then."""
-    _there(dispatcher.Dispatcher, "_record")
+    _there(answers.Answers, "record")
 
     async def record(self: Any, answered: Any) -> None:
-        with contextlib.suppress(*dispatcher._MAY_PASS):
-            await self._answers.submit(answered)
+        with contextlib.suppress(*answers.MAY_PASS):
+            await self._groups.submit(answered)
 
-    dispatcher.Dispatcher._record = record  # type: ignore[method-assign]
+    answers.Answers.record = record  # type: ignore[method-assign]
 
 
 def _there(module: Any, name: str) -> None:

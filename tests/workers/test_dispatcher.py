@@ -223,6 +223,27 @@ async def test_a_reference_outlives_a_database_that_is_away_when_the_gateway_acc
     assert (await office.attempts(message_id))[0]["reference"] == office.sms.texts[0].reference
 
 
+async def test_a_mail_does_not_come_again_because_the_database_was_away_for_long(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can ask a mail server what it took: only this process knows, however long it takes to write it down."""
+    record, clock = operations.record_answers, asyncio.get_running_loop().time
+    back_at = clock() + 2
+
+    async def away(delivery: operations.Delivery, answers: list[operations.Answered]) -> list[bool]:
+        if clock() < back_at:
+            raise DatabaseUnavailable
+        return await record(delivery, answers)
+
+    monkeypatch.setattr(operations, "record_answers", away)
+    monkeypatch.setattr(module, "GATEWAY_GRACE_S", 0.1)
+    office.times = replace(office.times, gateway_timeout_s=0.1, lease_s=0.5, unknown_wait_s=0.1)
+    await office.queue(phone=None, email="maija@perhe.fi")
+    async with delivering(office):
+        await until(count(office, "sent", 1))
+    assert len(office.email.texts) == 1
+
+
 async def test_delivery_goes_on_by_itself_when_the_database_is_back(office: Office, database_url: str) -> None:
     await office.queue()
     worker_pool = await open_pool(database_url, size=4, application_name="worker-under-test")
