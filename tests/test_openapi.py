@@ -62,8 +62,10 @@ async def live_in(here: Installation) -> Known:
     for number in range(VOUCHERS):
         made = await here.decide(granted=6000, weekly=None)
         code = await here.code_of(made["voucher_id"])
-        known.codes.append(code)
-        known.ids["voucher_id"].append(made["voucher_id"])
+        if number % 3:
+            known.codes.append(code)
+        else:  # what is done to these, suspending and cancelling, is not done to those that are charged
+            known.ids["voucher_id"].append(made["voucher_id"])
         for path, name in (("/v1/debits", "debit_id"), ("/v1/holds", "hold_id")):
             answer = await here.call(
                 PROVIDER, "POST", path, {"code": code} | hour_of_today(number), key=f"{path}{number}"
@@ -207,6 +209,6 @@ async def test_a_description_that_is_not_true_is_found_out(here: Installation) -
 async def test_thousands_of_answers_are_described(here: Installation) -> None:
     stranger = await visit(here, examples=100, start=2)
     print(sorted(stranger.answered.items()))
+    assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
     made = {"POST /v1/debits 201", "POST /v1/holds 201", "POST /v1/holds/{hold_id}/capture 201"}
     assert made <= set(stranger.answered)
-    assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
