@@ -303,4 +303,5 @@ def _fields(error: SeteliError) -> str:
     listed = error.details.get("fields")
     if not isinstance(listed, list):
         return ""
-    return "; ".join(f"{item['field']}: {item['reason']}" for item in listed) + ". "
+    faults = [item for item in listed if isinstance(item, dict)]
+    return "; ".join(f"{fault['field']}: {fault['reason']}" for fault in faults) + ". "
