@@ -207,8 +207,8 @@ async def test_a_description_that_is_not_true_is_found_out(here: Installation) -
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 async def test_thousands_of_answers_are_described(here: Installation) -> None:
-    stranger = await visit(here, examples=100, start=2)
+    stranger = await visit(here, examples=60, start=2)
     print(sorted(stranger.answered.items()))
     assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
-    made = {"POST /v1/debits 201", "POST /v1/holds 201", "POST /v1/holds/{hold_id}/capture 201"}
+    made = {"POST /v1/debits 201", "POST /v1/holds 201"}
     assert made <= set(stranger.answered)
