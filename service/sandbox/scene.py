@@ -54,15 +54,15 @@ def make_decision(ref: str, programme: str, *, granted: int, weekly: Json | None
     return decision if weekly is None else {**decision, "weekly": weekly}
 
 
-async def texts_of(scene: Scene) -> list[Json]:
-    answer = await scene.client.sandbox("GET", "/messages", to=PHONE)
+async def texts_of(scene: Scene, phone: str = PHONE) -> list[Json]:
+    answer = await scene.client.sandbox("GET", "/messages", to=phone)
     texts: list[Json] = answer.json
     return texts
 
 
-async def sids_of(scene: Scene) -> frozenset[str]:
+async def sids_of(scene: Scene, phone: str = PHONE) -> frozenset[str]:
     """What the phone has now, to tell the next text from."""
-    return frozenset(text["sid"] for text in await texts_of(scene))
+    return frozenset(text["sid"] for text in await texts_of(scene, phone))
 
 
 async def mails_of(scene: Scene) -> list[Json]:
@@ -71,9 +71,9 @@ async def mails_of(scene: Scene) -> list[Json]:
     return mails
 
 
-async def wait_for_text(scene: Scene, before: frozenset[str]) -> Json:
+async def wait_for_text(scene: Scene, before: frozenset[str], phone: str = PHONE) -> Json:
     async def look() -> Json | None:
-        return next((text for text in await texts_of(scene) if text["sid"] not in before), None)
+        return next((text for text in await texts_of(scene, phone) if text["sid"] not in before), None)
 
     return await wait_for("the text", look)
 

@@ -6,6 +6,7 @@ steps before it found out, and hands on what it found out itself. Over HTTP alon
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from service.money import Unit, format_amount
-from service.sandbox.client import StepFailed, World, expect, open_client, wait_for
+from service.sandbox.client import Answer, StepFailed, World, expect, open_client, wait_for
 from service.sandbox.sample import COUPLE_THERAPY, HOME_HELP
 from service.sandbox.scene import (
     CODE,
@@ -44,6 +45,8 @@ from service.sandbox.screen import Screen
 GRANTED_MINUTES = 12 * 60
 VISIT_MINUTES = 90
 SESSIONS = 5
+WORKER = "Anna Aalto"
+WORKER_PHONE = "+358407000001"
 
 
 async def post_decision(scene: Scene) -> Scene:
@@ -252,6 +255,65 @@ async def reverse_debit(scene: Scene) -> Scene:
     return scene
 
 
+async def charge_by_text(scene: Scene) -> Scene:
+    """Another helper has an old phone and no internet: a text with the code, and the answer to a question, charge."""
+    known = await scene.client.as_provider("GET", "/v1/workers")
+    for worker in known.json["workers"]:  # of an earlier start with the same data
+        if worker["name"] == WORKER:
+            await scene.client.as_provider("POST", f"/v1/workers/{worker['worker_id']}/remove", {})
+    registered = {"name": WORKER, "phone": WORKER_PHONE, "language": "fi"}
+    scene.screen.sent("the provider's office", "POST", "/v1/workers", registered)
+    answer = await scene.client.as_provider("POST", "/v1/workers", registered)
+    scene.screen.answered(answer.status, chosen(answer, "name", "phone_hint", "state"))
+    expect(answer.status == 201, f"expected 201, got {answer.status}")
+
+    question = await _text_as_worker(scene, f"{scene.code} 1,5")
+    number = next((word.strip(".") for word in question["body"].split() if re.fullmatch(r"\d{4}\.?", word)), "")
+    expect(bool(number), "the question holds no number to answer with")
+    left = GRANTED_MINUTES - VISIT_MINUTES
+    unchanged = await validate(scene, scene.code)
+    expect(unchanged.json["available"] == GRANTED_MINUTES, "the sender's number alone has charged")
+    done = await _text_as_worker(scene, number)
+    expect(format_amount(left, Unit.MINUTES, "fi") in done["body"], "the answer does not say what is left")
+    charged = await validate(scene, scene.code)
+    expect(charged.json["available"] == left, "the visit was not charged once")
+    return replace(scene, left=left)
+
+
+async def _text_as_worker(scene: Scene, body: str) -> Json:
+    """Send a text from the worker's phone, and show what comes back."""
+    before = await sids_of(scene, WORKER_PHONE)
+    scene.screen.lines([f"> {body}"])
+    taken = await scene.client.text_from(WORKER_PHONE, body)
+    expect(taken.json["status"] == 200, "the text was not taken")
+    text = await wait_for_text(scene, before, WORKER_PHONE)
+    show_text(scene, text)
+    return text
+
+
+async def hold_visit(scene: Scene) -> Scene:
+    """The week's second visit is booked: its value is kept, and the week is full until it is charged."""
+    key = f"booked-{scene.run}"
+    held = await _as_provider(scene, "/v1/holds", {"code": scene.code, "amount": VISIT_MINUTES}, key=key)
+    scene.screen.answered(held.status, chosen(held, "hold_id", "state", "amount", "lapses_at", "available"))
+    expect(held.status == 201, f"expected 201, got {held.status}")
+    full = await debit(scene, amount=15, key=f"third-{scene.run}")
+    show_problem(scene, full, status=422, code="weekly_visits_used")
+    expect(full.json["next_allowed_date"] > full.json["service_date"], "the next possible day is not told")
+    path = f"/v1/holds/{held.json['hold_id']}/capture"
+    shorter = {"amount": VISIT_MINUTES - 30}
+    captured = await _as_provider(scene, path, shorter, key=f"made-{scene.run}", shown="/v1/holds/{id}/capture")
+    scene.screen.answered(captured.status, chosen(captured, "debit_id", "amount", "family_pays_cents", "available"))
+    left = scene.left - VISIT_MINUTES + 30
+    expect(captured.json["available"] == left, "the rest of the hold is not free again")
+    return replace(scene, left=left)
+
+
+async def _as_provider(scene: Scene, path: str, body: Json, *, key: str, shown: str | None = None) -> Answer:
+    scene.screen.sent("the provider's system", "POST", shown or path, {**body, "Idempotency-Key": key})
+    return await scene.client.as_provider("POST", path, body, key=key)
+
+
 Step = Callable[[Scene], Awaitable[Scene]]
 
 STEPS: tuple[tuple[str, Step], ...] = (
@@ -268,6 +330,8 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("An overspend", overspend),
     ("A repeated request", repeat_request),
     ("A reversal", reverse_debit),
+    ("A worker with an old phone charges by text", charge_by_text),
+    ("A booked visit keeps its value and its place in the week", hold_visit),
 )
 
 
