@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from service.errors import Conflict, Invalid, NotFound, Refused
+from service.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 
 Owner = Literal["organiser", "provider"]
 Stage = Literal["second_factor", "enrol", "full"]
@@ -177,7 +177,7 @@ class OidcRefused(Refused):
     code = "oidc_refused"
 
 
-class OidcUnavailable(Refused):
+class OidcUnavailable(Unavailable):
     """The other service for signing in is not set up, or does not answer."""
 
     code = "oidc_unavailable"

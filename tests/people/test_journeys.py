@@ -1,4 +1,4 @@
-"""A person's whole way in and out in a real browser, on a phone and on a desktop. Skipped, saying so, without Chromium."""
+"""A person's whole way in and out in a real browser, on a phone and on a desktop; skipped without Chromium."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pyotp
 import pytest
@@ -15,6 +16,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from service.db import transaction
 from service.people.operations import links
 from service.sandbox.sample import COUNTY
+from tests.browsers import sign_in_as
 from tests.chromium import ARGUMENTS, find_chromium
 from tests.installations import Installation, install, settings_for
 
@@ -144,3 +146,78 @@ async def test_from_the_invitation_to_signing_out(
 
 async def _no_picture(page: Page, name: str) -> None:
     return None
+
+
+async def test_a_passkey_is_made_and_used_as_the_second_step(
+    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
+) -> None:
+    async with running(database_url, redis_url, unused_tcp_port) as installation:
+        home = installation.resources.settings.public_url
+        context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
+        page = await context.new_page()
+        devices = await context.new_cdp_session(page)
+        await devices.send("WebAuthn.enable")
+        authenticator = {"protocol": "ctap2", "transport": "internal", "hasUserVerification": True}
+        authenticator |= {"isUserVerified": True, "automaticPresenceSimulation": True}
+        await devices.send("WebAuthn.addVirtualAuthenticator", {"options": authenticator})
+        await page.goto(await invitation(installation, language="en"))
+        await page.fill("#password", PASSWORD)
+        await page.click("main button")
+        await page.click("[data-passkey=make] button")
+        await page.wait_for_selector("ul.codes")
+        await page.click("a.main")
+        await page.goto(f"{home}/account")
+        await picture(page, "phone-passkey-account")
+        assert "Passkey: Chrome" in await page.inner_text("main")
+        assert await page.locator("form[action$='/remove']").count() == 1
+        await page.click("form[action$='/remove'] button")
+        assert "only second step" in await page.inner_text("[role=alert]")
+        await page.goto(f"{home}/account")
+        await page.click(".who summary")
+        await page.click(".who-menu button")
+        await page.fill("#email", "aino.kaki.en@seteli.test")
+        await page.fill("#password", PASSWORD)
+        await page.click("main button.main")
+        await picture(page, "phone-passkey-second-step")
+        await page.click("[data-passkey=use] button")
+        await page.wait_for_url("**/people")
+        await context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_at_320_px_with_large_text_nothing_is_cut_off(
+    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, scheme: Literal["light", "dark"]
+) -> None:
+    async with running(database_url, redis_url, unused_tcp_port) as installation:
+        home = installation.resources.settings.public_url
+        context = await chromium.new_context(
+            viewport={"width": 320, "height": 640}, locale="fi-FI", color_scheme=scheme
+        )
+        token = (await sign_in_as(installation, "organiser_admin", language="fi")).cookie
+        assert token is not None
+        page = await context.new_page()
+        for path in ("/sign-in", "/sign-in/forgotten", "/nowhere"):
+            await page.goto(home + path)
+            await page.evaluate("document.documentElement.style.fontSize = '225%'")
+            await picture(page, f"narrow-{scheme}{path.replace('/', '-')}")
+        await context.add_cookies([{"name": "session", "value": token, "url": home}])
+        for path in ("/account", "/people", "/people/invite", "/account/password", "/account/app"):
+            await page.goto(home + path)
+            await page.evaluate("document.documentElement.style.fontSize = '225%'")
+            await picture(page, f"narrow-{scheme}{path.replace('/', '-')}")
+        await context.close()
+
+
+async def test_which_cookies_chromium_takes_over_plain_http(
+    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
+) -> None:
+    """Why the name has no prefix there: the session's cookie has to work in every browser on the sandbox's machine."""
+    async with running(database_url, redis_url, unused_tcp_port) as installation:
+        context = await chromium.new_context()
+        page = await context.new_page()
+        await page.goto(f"{installation.resources.settings.public_url}/sign-in")
+        cookies = await context.cookies()
+        assert [cookie["name"] for cookie in cookies] == ["session"]
+        assert cookies[0]["httpOnly"]
+        assert cookies[0]["sameSite"] == "Lax"
+        await context.close()
