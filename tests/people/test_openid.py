@@ -157,7 +157,8 @@ async def test_an_address_that_was_linked_to_one_account_is_not_anothers(world: 
     await invite(world, "aino")
     async with transaction(world.installation.resources.pool) as conn:
         await conn.execute(
-            "INSERT INTO oidc_identities (issuer, subject, person_id) SELECT $1, 'somebody else', person_id FROM people",
+            "INSERT INTO oidc_identities (issuer, subject, person_id)"
+            " SELECT $1, 'somebody else', person_id FROM people",
             world.issuer,
         )
     browser = Browser(world.installation)
