@@ -105,7 +105,7 @@ async def charge_booking(call: PageCall) -> PageReply:
     if not verdict.is_success:
         return await _again(call, verdict.error(), key=str(uuid7()))
     debit_id = json.loads(verdict.answer)["debit_id"]
-    return await redirect(call, f"/provider/debits/{debit_id}", note=call.gettext("The booked visit is charged."))
+    return await redirect(call, f"/provider/history/{debit_id}", note=call.gettext("The booked visit is charged."))
 
 
 async def cancel_booking(call: PageCall) -> PageReply:

@@ -68,10 +68,11 @@ class ReadingResources(Protocol):
 
 async def show_history(call: PageCall) -> PageReply:
     """What was charged, newest first, with the sums of all that the search finds."""
+    status = 200
     try:
         asked = _asked(call)
     except InvalidRequest as error:
-        call, asked = refused(call, error), _of_this_month()
+        call, asked, status = refused(call, error), _of_this_month(), status_of(error)
     cursor = read_cursor(call.query.get("cursor", ""))
     after = cursor if cursor is not None and cursor.order is asked.order else None
     pool, provider_id = call.resources.pool, call.visitor.owner_id
@@ -84,7 +85,7 @@ async def show_history(call: PageCall) -> PageReply:
     except HistoryBusy:
         pass  # the list is more urgent than its sums
     except HistoryTooWide as error:
-        call = refused(call, error)
+        call, status = refused(call, error), status_of(error)
     lines = found[:SHOWN]
     names = await operations.names(pool, {line.organiser for line in lines}, call.language)
     more = {**_searched(call), "cursor": write_cursor(lines[-1].place_in(asked.order))} if len(found) > SHOWN else None
@@ -101,7 +102,7 @@ async def show_history(call: PageCall) -> PageReply:
         csv=urlencode(_searched(call)),
         is_own=call.visitor.role == "worker",
         searched=_searched(call),
-        status=status_of(HistoryTooWide) if call.problem and not found else 200,
+        status=status,
     )
 
 
@@ -199,7 +200,7 @@ async def reverse(call: PageCall) -> PageReply:
         return await _again(call, verdict.error())
     return await redirect(
         call,
-        f"/provider/debits/{line.debit_id}",
+        f"/provider/history/{line.debit_id}",
         note=call.gettext(
             "%(amount)s is taken back.",
             amount=format_amount(json.loads(verdict.answer)["amount"], line.unit, call.language),
@@ -231,10 +232,10 @@ PAGES: tuple[PageRoute, ...] = (
         nav=N_("Visits"),
     ),
     PageRoute("GET", "/provider/history.csv", export, roles=OFFICE_ROLES, summary="The same as a table"),
-    PageRoute("GET", "/provider/debits/{debit_id}", show_debit, roles=PROVIDER_ROLES, summary="One charged visit"),
+    PageRoute("GET", "/provider/history/{debit_id}", show_debit, roles=PROVIDER_ROLES, summary="One charged visit"),
     PageRoute(
         "POST",
-        "/provider/debits/{debit_id}/reverse",
+        "/provider/history/{debit_id}/reverse",
         reverse,
         roles=PROVIDER_ROLES,
         summary="Take a charged visit back",

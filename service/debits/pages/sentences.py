@@ -19,12 +19,13 @@ from service.debits.model import (
     TimesRequired,
 )
 from service.debits.tariffs import VisitTimeAmbiguous, VisitTimesIncomplete, VisitTimeSkipped
-from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight, SeteliError
+from service.errors import DatabaseUnavailable, InvalidRequest, OutcomeUnknown, RequestInFlight, SeteliError
 from service.problems import Problem, catalogue, fill_in
 from service.web.pages import N_, PageCall
 from service.web.pages.calls import errors_by_field
 
 _DETAILS: Mapping[str, str] = {
+    InvalidRequest.code: N_("Something is missing, or is not possible."),
     CredentialBlocked.code: N_("Too many unknown codes were tried. You can go on from {retry_at}."),
     CaptureAboveHold.code: N_("{held_text} is booked; you asked for {requested_text}."),
     CaptureOnAnotherDay.code: N_("The booking is for {service_date}, and the times are of another day."),
@@ -37,6 +38,7 @@ _DETAILS: Mapping[str, str] = {
     RequestInFlight.code: N_("Somebody is charging this same voucher at this moment."),
 }
 _NEXT_STEPS: Mapping[str, str] = {
+    InvalidRequest.code: N_("Correct what is marked below."),
     CredentialBlocked.code: N_("Check the codes with the families. The service's support can lift the stop earlier."),
     CaptureAboveHold.code: N_("Charge at most what is booked, and the rest as a visit of its own with the code."),
     CaptureOnAnotherDay.code: N_("Charge a visit of another day with the code, and cancel the booking."),
