@@ -49,17 +49,18 @@ class Call:
 def a_linear_order(voucher: Voucher, calls: list[Call]) -> list[Call] | None:
     """An order of the calls that respects who had ended before whom began, and in which the model answers the same.
 
-    None: there is none. What was done says what the state is, in whatever order: each such set is tried once.
+    None: there is none. What has been tried is known by what was done and by the state that it led to: a part charged
+    of what was left may be more or less in another order, and leave the same available.
     """
     ordered = sorted(calls, key=lambda call: call.began)
-    tried: set[int] = set()
+    tried: set[tuple[object, ...]] = set()
 
     def search(done: int, state: Voucher, path: list[Call]) -> list[Call] | None:
         if done == (1 << len(ordered)) - 1:
             return path
-        if done in tried:
+        if (place := (done, *state_of(state))) in tried:
             return None
-        tried.add(done)
+        tried.add(place)
         waiting = [i for i in range(len(ordered)) if not done >> i & 1]
         first_end = min(ordered[i].ended for i in waiting)
         for i in waiting:
@@ -73,6 +74,11 @@ def a_linear_order(voucher: Voucher, calls: list[Call]) -> list[Call] | None:
         return None
 
     return search(0, voucher, [])
+
+
+def state_of(voucher: Voucher) -> tuple[object, ...]:
+    debits = frozenset((entry, debit.left) for entry, debit in voucher.debits.items())
+    return debits, frozenset((hold_id, hold.state, hold.amount) for hold_id, hold in voucher.holds.items())
 
 
 class Client:
