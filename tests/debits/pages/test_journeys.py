@@ -14,7 +14,8 @@ from tests.debits.pages.desks import entries_of, family, sit_down, today
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.installations import Installation
 
-WIDEST = """[...document.querySelectorAll("main *, header *")].filter((each) => each.getBoundingClientRect().right > innerWidth)
+WIDEST = """[...document.querySelectorAll("main *, header *")]
+    .filter((each) => each.getBoundingClientRect().right > innerWidth)
     .map((each) => `${each.tagName}.${each.className}`).slice(-5)"""
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
 
