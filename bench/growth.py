@@ -1,8 +1,9 @@
 """A debit with 10 000 vouchers in the tables and with millions, in turns; and the history of a provider of millions.
 
-Two databases of one server, both filled by `bench.past`. Vouchers are charged at random: real visits keep to the few
-that are in use, and so to memory, so this is the worst that growth can do. Many minutes and some 20 GB of disk, which
-is why it is no part of a whole run.
+Two databases of one server, both filled by `bench.past`. As many vouchers are in use in both, those of the large one
+spread over all of its tables: what differs is what lies around them. The figures tell, too, what it costs when any of
+the millions may be the next, and its pages are not in memory. Many minutes and some 40 GB of disk, which is why it is
+no part of a whole run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -34,6 +35,15 @@ PAGE = 51
 LOOKS = 5
 # As a production server has them; the rest stays as the sandbox has it.
 SERVER = {"shared_buffers": "4GB", "max_wal_size": "16GB", "checkpoint_timeout": "15min"}
+READ_IN_USE = """
+SELECT count(e.kind), count(k.sealed), count(d.status) FROM decisions r
+JOIN vouchers v ON v.organiser_id = r.organiser_id AND v.decision_id = r.decision_id
+JOIN codes k ON k.organiser_id = v.organiser_id AND k.code_id = v.code_id
+JOIN voucher_codes c ON c.code_index = sha256(convert_to('bench-' || substr(r.decision_ref, 3), 'UTF8'))
+JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+LEFT JOIN entries e ON e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id
+WHERE (substr(r.decision_ref, 3)::bigint - 1) % (2 * {stride}) IN (0, 1)
+"""
 WHILE_FILLING = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "synchronous_commit": "off"}
 
 
@@ -60,17 +70,27 @@ def measure(stage: Stage, plan: Plan) -> Result:
 
 def measure_filled(stage: Stage, plan: Plan, urls: Mapping[str, str], *, filled_s: float) -> Result:
     """On databases that are filled already."""
+    # Each place: its database, and how many of its vouchers are in use.
+    places = {
+        "small": ("small", None),
+        "large": ("large", plan.small.vouchers),
+        "large, any voucher": ("large", None),
+    }
     pasts = {"small": plan.small, "large": plan.large}
+    for name, past in pasts.items():
+        asyncio.run(_ask(urls[name], _bring_into_memory(past.vouchers // plan.small.vouchers)))
     costs, warm_up = Costs(), Costs()
     for number in range(plan.rounds + 1):
-        for name, kind in ((name, kind) for kind in KINDS for name in urls):
+        for place, kind in ((place, kind) for kind in KINDS for place in places):
+            name, in_use = places[place]
             (costs if number else warm_up).call(
                 stage,
-                f"{kind}, {name}",
+                f"{kind}, {place}",
                 kind,
                 vouchers=pasts[name].vouchers,
-                seconds=plan.seconds if number else 2 * plan.seconds,
+                seconds=plan.seconds if number else 3 * plan.seconds,
                 url=urls[name],
+                in_use=in_use,
             )
     looks = {question: asyncio.run(_look(urls["large"], asked)) for question, asked in questions().items()}
     ratios = {kind: costs.ratio(f"{kind}, large", f"{kind}, small") for kind in KINDS}
@@ -90,8 +110,9 @@ def measure_filled(stage: Stage, plan: Plan, urls: Mapping[str, str], *, filled_
             **costs.figures(),
             **{f"{kind}, large ÷ small": ratio for kind, ratio in ratios.items()},
             **{
-                f"{kind}, large ÷ small, processor time": costs.processor_ratio(f"{kind}, large", f"{kind}, small")
+                f"{kind}, {place} ÷ small, processor time": costs.processor_ratio(f"{kind}, {place}", f"{kind}, small")
                 for kind in KINDS
+                for place in ("large", "large, any voucher")
             },
             f"history of half of all debits, {PAGE} lines": f"ms at first, then (goal: {FIRST_PAGE_GOAL_MS:g}), sums",
             **{f"history, {question}": look for question, look in looks.items()},
@@ -102,6 +123,16 @@ def measure_filled(stage: Stage, plan: Plan, urls: Mapping[str, str], *, filled_
         cpu_ms={"postgres": median(costs.cpu_ms["ruled, large"])},
         cpu_of="debit with all rules in the large one",
     )
+
+
+def _bring_into_memory(stride: int) -> Callable[[Connection], Awaitable[None]]:
+    """Read what debits of the vouchers in use will: on a busy disk, charging alone would take minutes to."""
+
+    async def read(conn: Connection) -> None:
+        await conn.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
+        await conn.execute(READ_IN_USE.format(stride=stride))
+
+    return read
 
 
 def questions() -> Mapping[str, HistoryFilter]:

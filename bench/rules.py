@@ -39,9 +39,12 @@ class Costs:
     cpu_ms: dict[str, list[float]] = field(default_factory=dict)
     charged: int = 0
 
-    def call(self, stage: Stage, name: str, kind: str, *, vouchers: int, seconds: float, url: str) -> None:
-        """One round of one kind of debit on the vouchers of one database."""
-        script = stage.home.folder / f"{kind}-{vouchers}.pgbench.sql"
+    def call(
+        self, stage: Stage, name: str, kind: str, *, vouchers: int, seconds: float, url: str, in_use: int | None = None
+    ) -> None:
+        """One round of one kind of debit on the vouchers of one database; on `in_use` of them, spread evenly."""
+        script = stage.home.folder / f"{kind}-{vouchers}-{in_use or vouchers}.pgbench.sql"
+        stride = vouchers // (in_use or vouchers)
         if not script.exists():
             first = 1 if kind == "ruled" else 2  # see bench.past: odd ones have the rules
             script.write_text(
@@ -50,8 +53,8 @@ class Costs:
                     key_id=KEY_ID,
                     new_id=new_id_function(stage.ask(_has_uuidv7)),
                     codes="",
-                    code_index=f"sha256(convert_to('bench-' || (2 * :half + {first}), 'UTF8'))",
-                    choice=f"\\set half random(0, {vouchers // 2 - 2})\n",
+                    code_index=f"sha256(convert_to('bench-' || ({2 * stride} * :half + {first}), 'UTF8'))",
+                    choice=f"\\set half random(0, {vouchers // stride // 2 - 2})\n",
                     ruled=kind == "ruled",
                 )
             )
