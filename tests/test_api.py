@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.channels import operations
 from service.db import Pool
 from service.sandbox.sample import COUNTY, FAMILY_SERVICES, PROVIDERS, TOWN
 from tests.installations import Installation, decision, install, settings_for
@@ -209,6 +210,25 @@ async def test_resending_keeps_the_code_and_stops_after_five_a_day(here: Install
     messages = await (await here.call(COUNTY, "GET", f"/v1/vouchers/{voucher}/messages")).json()
     assert len(messages["messages"]) == 6
     assert code.replace(" ", "") not in str(messages).replace(" ", "")
+
+
+async def test_the_messages_of_a_voucher_say_why_each_was_asked_for_and_that_a_pause_holds_them(
+    here: Installation,
+) -> None:
+    voucher = (await here.decide())["voucher_id"]
+    for reason in ("deleted", "deleted again"):
+        await here.call(COUNTY, "POST", f"/v1/vouchers/{voucher}/resend", {"reason": reason})
+    await here.call(COUNTY, "POST", f"/v1/vouchers/{voucher}/replace-code", {"reason": "read out in a bus"})
+    async with here.resources.pool.acquire() as conn:
+        gateway = here.resources.delivery.gateways["sms"].name
+        await operations.pause(conn, gateway=gateway, reason="new sender", actor="command line:anna")
+    shown = await (await here.call(COUNTY, "GET", f"/v1/vouchers/{voucher}/messages")).json()
+    messages = shown["messages"]
+    because = [message["requested_because"] for message in messages]
+    assert because == [None, "deleted", "deleted again", "read out in a bus"]
+    assert [message["state"] for message in messages] == ["suppressed"] * 3 + ["pending"]
+    assert ["stopped this channel" in message["told"] for message in messages] == [False] * 3 + [True]
+    assert "anna" not in str(shown)
 
 
 async def test_a_repeated_resend_with_one_key_sends_one_message(here: Installation) -> None:

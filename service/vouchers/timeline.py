@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from service.channels.limits import BUDGET_REASON
+from service.channels.operations import Pause
 from service.channels.operations.outbox import ShownAttempt, ShownMessage, ShownReceipt
 from service.vouchers.decisions import HELSINKI
 
@@ -20,9 +22,14 @@ def sentences(language: str) -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
 
 
-def tell_message(message: ShownMessage, language: str) -> str:
-    """Where the message is, when that came to be, and why."""
+def tell_message(message: ShownMessage, language: str, paused: Pause | None = None) -> str:
+    """Where the message is, when that came to be, and why. `paused`: the pause of its channel, if there is one."""
     words = sentences(language)
+    if paused is not None and message.state == "pending":
+        # When it is tried next, and what it met before, are beside the point until the pause is over.
+        return words["paused"][_pause_kind(paused)].format(
+            channel=words["channel"][message.channel], to=message.recipient_hint, since=local_time(paused.since)
+        )
     told = words["state"][message.state].format(
         channel=words["channel"][message.channel],
         to=message.recipient_hint,
@@ -37,6 +44,12 @@ def tell_message(message: ShownMessage, language: str) -> str:
     if message.suppressed_for is not None:
         return f"{told} {words['suppressed_for'].get(message.suppressed_for, words['reason']['suppressed_contact'])}"
     return f"{told} {words['reason'].get(message.reason, words['reason']['other'])}"
+
+
+def _pause_kind(paused: Pause) -> str:
+    if paused.paused_by is not None:
+        return "by_hand"
+    return "budget" if paused.reason == BUDGET_REASON else "fault"
 
 
 def tell_attempt(attempt: ShownAttempt, language: str) -> str:

@@ -10,7 +10,9 @@ from uuid import UUID
 import pytest
 
 from service.channels.gateway import Action
+from service.channels.limits import BUDGET_REASON
 from service.channels.model import MessageState, Reason
+from service.channels.operations import Pause
 from service.channels.operations.outbox import CONTACT_CHANGED, ShownAttempt, ShownMessage, ShownReceipt
 from service.channels.suppressions import SuppressionReason
 from service.vouchers.operations.sending import CODE_REPLACED
@@ -46,6 +48,29 @@ def test_every_state_and_reason_is_told(language: str) -> None:
     assert set(words["state"]) == {state.value for state in MessageState}
     reasons = {reason.value for reason in (*Reason, *Action)} | {CODE_REPLACED, CANCELLED, CONTACT_CHANGED, "other"}
     assert set(words["reason"]) == reasons
+
+
+def pause(reason: str, *, by: str | None = None) -> Pause:
+    return Pause(gateway="twilio", reason=reason, since=AT, until=None, paused_by=by, is_probing=False)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("paused", [pause("20003"), pause(BUDGET_REASON), pause(BUDGET_REASON, by="command line:a")])
+def test_what_a_pause_holds_is_told_with_why_and_since_when_and_no_time_of_the_next_try(
+    language: str, paused: Pause
+) -> None:
+    waiting = replace(message("pending", "gateway_paused"), due_at=datetime(2026, 3, 31, 3, 33, tzinfo=UTC))
+    told = tell_message(waiting, language, paused)
+    kind = "by_hand" if paused.paused_by else "budget" if paused.reason == BUDGET_REASON else "fault"
+    assert told == sentences(language)["paused"][kind].format(
+        channel=sentences(language)["channel"]["sms"], to="… 567", since="31.3. 14:05"
+    )
+    assert paused.reason == BUDGET_REASON or paused.reason not in told
+
+
+@pytest.mark.parametrize("state", [state.value for state in MessageState if state is not MessageState.PENDING])
+def test_a_pause_changes_nothing_for_what_does_not_wait_for_it(state: str) -> None:
+    assert tell_message(message(state), "en", pause("20003")) == tell_message(message(state), "en")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

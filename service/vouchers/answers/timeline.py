@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
+from service.channels.operations import Pause
 from service.channels.operations.outbox import ShownMessage
 from service.vouchers import timeline
 from service.web import AnswerModel
@@ -47,6 +48,9 @@ class MessageAnswer(AnswerModel):
     state: str
     reason: str | None
     requested_by: str
+    requested_because: Annotated[
+        str | None, Field(description="The reason given with a resend, a new code or a change of contact")
+    ]
     created_at: datetime
     due_at: datetime | None
     accepted_at: datetime | None
@@ -62,11 +66,26 @@ class TimelineAnswer(AnswerModel):
     messages: Sequence[MessageAnswer]
 
     @classmethod
-    def of(cls, voucher_id: UUID, messages: Sequence[ShownMessage], language: str) -> TimelineAnswer:
-        return cls(voucher_id=voucher_id, messages=[_message(message, language) for message in messages])
+    def of(
+        cls,
+        voucher_id: UUID,
+        messages: Sequence[ShownMessage],
+        language: str,
+        *,
+        paused: Mapping[str, Pause],
+        because: Mapping[UUID, str],
+    ) -> TimelineAnswer:
+        """`paused`: by channel; `because`: the reasons given, by message."""
+        return cls(
+            voucher_id=voucher_id,
+            messages=[
+                _message(message, language, paused.get(message.channel), because.get(message.message_id))
+                for message in messages
+            ],
+        )
 
 
-def _message(message: ShownMessage, language: str) -> MessageAnswer:
+def _message(message: ShownMessage, language: str, paused: Pause | None, because: str | None) -> MessageAnswer:
     return MessageAnswer(
         message_id=message.message_id,
         kind=message.kind,
@@ -77,11 +96,12 @@ def _message(message: ShownMessage, language: str) -> MessageAnswer:
         state=message.state,
         reason=message.reason,
         requested_by=message.requested_by,
+        requested_because=because,
         created_at=message.created_at,
         due_at=message.due_at,
         accepted_at=message.accepted_at,
         delivered_at=message.delivered_at,
-        told=timeline.tell_message(message, language),
+        told=timeline.tell_message(message, language, paused),
         attempts=[
             AttemptAnswer(
                 attempt_id=attempt.attempt_id,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Protocol, cast
 from uuid import UUID
 
 from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_mobile
+from service.channels.operations import Delivery, list_pauses
 from service.db import Connection, autocommit, transaction
 from service.identity_codes import PersonalIdentityCode
 from service.organisers.model import Organiser, ProgrammeUnknown
@@ -38,7 +40,12 @@ from service.vouchers.model import (
     VoucherUnknown,
 )
 from service.vouchers.operations import Sent
-from service.web import Call, Reply, Route
+from service.web import Call, EdgeResources, Reply, Route
+
+
+class DeliveringResources(EdgeResources, Protocol):
+    @property
+    def delivery(self) -> Delivery: ...
 
 
 async def post_decision(call: Call) -> Reply:
@@ -97,7 +104,11 @@ async def get_messages(call: Call) -> Reply:
     voucher_id = path_voucher(call)
     async with transaction(call.resources.pool) as conn:
         messages = await operations.voucher_messages(conn, organiser_id=call.caller.owner_id, voucher_id=voucher_id)
-    return Reply(body=TimelineAnswer.of(voucher_id, messages, call.language))
+        because = await operations.reasons_given(conn, organiser_id=call.caller.owner_id, voucher_id=voucher_id)
+        pauses = {pause.gateway: pause for pause in await list_pauses(conn)}
+    names = cast(DeliveringResources, call.resources).delivery.gateway_names
+    paused = {channel: pauses[gateway] for channel, gateway in names.items() if gateway in pauses}
+    return Reply(body=TimelineAnswer.of(voucher_id, messages, call.language, paused=paused, because=because))
 
 
 async def post_resend(call: Call) -> Reply:

@@ -9,6 +9,7 @@ from service.vouchers.operations.states import cancel, confirm, lift_suppression
 from service.vouchers.operations.viewing import (
     find_voucher,
     find_voucher_of_ref,
+    reasons_given,
     search_vouchers,
     voucher_messages,
     voucher_view,
@@ -27,6 +28,7 @@ __all__ = [
     "issue_voucher",
     "lift_suppression",
     "queue_missing_messages",
+    "reasons_given",
     "replace_code",
     "resend",
     "resume",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from operator import attrgetter
@@ -100,3 +100,8 @@ async def voucher_messages(conn: Connection, *, organiser_id: UUID, voucher_id: 
     """Every message about a voucher, oldest first, with attempts and receipts. Raises VoucherUnknown."""
     await find_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
     return await timeline(conn, organiser_id, voucher_id)
+
+
+async def reasons_given(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Mapping[UUID, str]:
+    """Why whoever asked for a message about a voucher asked for it, by message; none for those that nobody gave."""
+    return await queries.select_reasons_given(conn, organiser_id=organiser_id, voucher_id=voucher_id)

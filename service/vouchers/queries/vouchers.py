@@ -279,3 +279,19 @@ SELECT EXISTS (SELECT FROM messages WHERE organiser_id = $1 AND subject_id = $2 
 
 async def select_has_message(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> bool:
     return bool(await conn.fetchval(SELECT_HAS_MESSAGE, organiser_id, voucher_id))
+
+
+# Both rows have the time of the one transaction that wrote them, and a voucher's transactions wait for each other.
+SELECT_REASONS_GIVEN = """
+SELECT m.message_id, a.reason
+  FROM messages m
+  JOIN audit a ON a.organiser_id = m.organiser_id AND a.subject_id = m.subject_id AND a.recorded_at = m.created_at
+ WHERE m.organiser_id = $1 AND m.subject_id = $2 AND m.kind = 'voucher' AND m.fallback_of IS NULL
+   AND a.reason IS NOT NULL
+"""
+
+
+async def select_reasons_given(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> dict[UUID, str]:
+    """The reason in the audit log for each message that was asked for with one."""
+    rows = await conn.fetch(SELECT_REASONS_GIVEN, organiser_id, voucher_id)
+    return {row["message_id"]: row["reason"] for row in rows}
