@@ -257,8 +257,9 @@ def _count_lines(file: Path) -> int:
                 count += block.count(b"\n")
                 last = block[-1:]
         decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        raise FileUnreadable(reason="not UTF-8", line=count + 1) from None
+    except UnicodeDecodeError as error:
+        line = count + error.object.count(b"\n", 0, error.start) + 1  # `count`: of the blocks before
+        raise FileUnreadable(reason="not UTF-8", line=line) from None
     except OSError as error:
         raise FileUnreadable(reason=error.strerror or "cannot be opened", line=0) from None
     return max(count + (last != b"\n") - 1, 0)

@@ -282,6 +282,27 @@ async def test_a_file_that_is_no_such_table_is_refused_before_anything_is_stored
     assert await counts(here.pool) == (0,) * 6
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"a\nb\n\xe4\nd\n", 3),
+        (b"\xe4\n", 1),
+        ("ä\n€\n".encode() + b"x\xc3\n", 3),
+        ("ä\n".encode() + b"b\nc\xe2\x82", 3),
+    ],
+)
+def test_a_byte_that_is_not_utf_8_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, line: int, block: int
+) -> None:
+    monkeypatch.setattr(imports, "READ_BLOCK", block)
+    file = tmp_path / "d.csv"
+    file.write_bytes(content)
+    with pytest.raises(FileUnreadable) as raised:
+        imports._count_lines(file)
+    assert raised.value.details["line"] == line
+
+
 def test_a_header_error_names_the_columns() -> None:
     with pytest.raises(HeaderUnfit) as refusal:
         read_header("decision_ref;programme;phone;phone;Etunimi\n")
