@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from service.sandbox import pages
 from service.sandbox.journal import Journal, JournalInUseError
 from service.sandbox.phone.receipts import read_target
 from service.sandbox.phone.refusals import MAGIC_TO, UNDELIVERABLE
@@ -396,3 +398,8 @@ class TestPage:
         assert "receipt.dropped" in caplog.text
         for secret in (FAMILY, "4827", "secret", TOKEN):
             assert secret not in caplog.text
+
+
+def test_a_phone_shows_the_clock_of_finland_wherever_the_machine_is() -> None:
+    assert pages._clock(datetime(2026, 11, 22, 22, 30, tzinfo=UTC).timestamp()) == "23.11. 00:30:00"
+    assert pages._clock(datetime(2026, 7, 1, 12, 0, tzinfo=UTC).timestamp()) == "01.07. 15:00:00"
