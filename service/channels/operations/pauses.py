@@ -107,7 +107,6 @@ async def channel_statuses(conn: Connection, delivery: Delivery) -> list[Channel
 async def pause(conn: Connection, *, gateway: str, reason: str, actor: str) -> None:
     """Pause a gateway until a person resumes it; its messages are kept. Idempotent: the newest reason stands."""
     await queries.pause_by_hand(conn, gateway=gateway, reason=reason, paused_by=actor)
-    metrics.gateway_pauses.labels(gateway, "person").inc()
     log.warning("gateway_paused", gateway=gateway, reason="by_hand")
 
 
