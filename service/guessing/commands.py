@@ -73,7 +73,7 @@ def _in_words(breaker: Breaker) -> str:
 def _credential(suspect: Suspect) -> str:
     if suspect.name is None:
         return "not known"
-    kind = "worker" if suspect.kind == "worker" else "key"
+    kind = suspect.kind if suspect.kind in ("worker", "person") else "key"
     return f"{kind} {suspect.name} ({suspect.hint})" if suspect.hint else f"{kind} {suspect.name}"
 
 

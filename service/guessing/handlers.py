@@ -32,7 +32,10 @@ class SuspectModel(AnswerModel):
     """Whose requests asked for codes that are not theirs. `name` and `hint` are None for a key that is gone."""
 
     credential_id: UUID
-    kind: Annotated[CredentialKind, Field(description="An API key, or a worker who charges by text")]
+    kind: Annotated[
+        CredentialKind,
+        Field(description="An API key, a worker who charges by text, or a person signed in to the pages"),
+    ]
     name: str | None
     hint: Annotated[str | None, Field(description="The key's or the phone number's last characters")]
     provider_id: UUID | None

@@ -35,7 +35,7 @@ class SupportReasonUnfit(Invalid):
     code = "support_reason_unfit"
 
 
-CredentialKind = Literal["key", "worker", "unknown"]
+CredentialKind = Literal["key", "worker", "person", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)

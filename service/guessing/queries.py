@@ -27,8 +27,9 @@ WITH missed AS (
       FROM code_misses WHERE missed_at > now() - interval '1 day' GROUP BY credential_id
 )
 SELECT credential_id,
-       CASE WHEN k.key_id IS NOT NULL THEN 'key' WHEN w.worker_id IS NOT NULL THEN 'worker' ELSE 'unknown' END AS kind,
-       coalesce(k.name, w.name) AS name, coalesce(k.hint, w.phone_hint) AS hint,
+       CASE WHEN k.key_id IS NOT NULL THEN 'key' WHEN w.worker_id IS NOT NULL THEN 'worker'
+            WHEN u.person_id IS NOT NULL THEN 'person' ELSE 'unknown' END AS kind,
+       coalesce(k.name, w.name, u.name) AS name, coalesce(k.hint, w.phone_hint) AS hint,
        p.provider_id, p.business_id, p.name AS provider_name,
        coalesce(m.hour, 0) AS misses_last_hour, coalesce(m.day, 0) AS misses_last_day,
        b.blocked_at, b.blocked_until
@@ -36,7 +37,8 @@ SELECT credential_id,
   FULL JOIN (SELECT * FROM credential_blocks WHERE blocked_until > now()) b USING (credential_id)
   LEFT JOIN api_keys k ON k.key_id = credential_id
   LEFT JOIN workers w ON w.worker_id = credential_id
-  LEFT JOIN providers p ON p.provider_id = coalesce(k.provider_id, w.provider_id, m.provider_id)
+  LEFT JOIN people u ON u.person_id = credential_id
+  LEFT JOIN providers p ON p.provider_id = coalesce(k.provider_id, w.provider_id, u.provider_id, m.provider_id)
  ORDER BY b.blocked_at DESC NULLS LAST, m.day DESC, credential_id
  LIMIT $1
 """

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.guessing.operations import overview
 from service.sandbox.sample import TOWN
 from service.vouchers.decisions import helsinki_day
 from tests.debits.pages.desks import CLEANING, THERAPY, Desk, entries_of, family, form_in, sit_down, today, words_in
@@ -105,6 +106,13 @@ async def test_five_misses_stop_this_person_and_nobody_else(here: Installation, 
     words = words_in(await stopped.text())
     assert "You can go on from" in words
     assert "key" not in words
+    async with here.resources.pool.acquire() as conn:
+        [suspect] = (await overview(conn)).blocks
+    assert (suspect.kind, suspect.name, suspect.provider_name) == (
+        "person",
+        "Aino Käki",
+        "Perhepalvelu Pihlajanmarja Oy",
+    )
     other = await sit_down(here, "worker", "Pekka Tikka")
     assert (await other.look_up(code)).status == 303
 
