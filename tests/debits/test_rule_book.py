@@ -293,10 +293,10 @@ LINES = (
          voucher={"caps": (2, None)}, before=(("debit", on("2026-11-14")),)),
     Line("so many visits a week", "the third of two", on("2026-11-15"), refused="weekly_visits_used",
          says=(
-             "Viikon käynneistä on käytetty tai varattu 2, kun niitä on 2. → Seuraava mahdollinen päivä: "
+             "Viikossa on 2 käyntiä, ja niistä on käytetty tai varattu 2. → Seuraava mahdollinen päivä: "
              "16.11.2026.",
-             "Av veckans besök är 2 använda eller reserverade; de är 2. → Nästa möjliga dag: 16.11.2026.",
-             "2 of the week's visits are used or held; there are 2. → Next possible day: 16 November 2026.",
+             "Veckan har 2 besök, och 2 av dem är använda eller reserverade. → Nästa möjliga dag: 16.11.2026.",
+             "The week has 2 visits, and 2 of them are used or held. → Next possible day: 16 November 2026.",
          ),
          voucher={"caps": (2, None)}, before=(("debit", on("2026-11-14")), ("debit", on("2026-11-14"))),
          tells={"used_visits": 2, "weekly_visits": 2, "next_allowed_date": "2026-11-16"}),
