@@ -1,6 +1,7 @@
 # make demo   the whole service on this machine, playing its story   (ONCE=1 ends after it; DATA=<folder>, PORT=<n>)
 # make test   every test, against an embedded PostgreSQL and Valkey
-# make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, SEED=<n> to replay)
+# make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, after which a worker is
+#             killed at every await of a send, unless ARGS="--points none"; SEED=<n> to replay)
 # make mutants   shows that the judge of `make chaos` sees what goes wrong
 PYTHON ?= python3
 DATA ?= .data

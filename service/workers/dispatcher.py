@@ -34,7 +34,7 @@ BREATH_S = 0.01  # between full claims: long enough that some slots are free aga
 CLAIM_MAX = 100  # rendering a batch holds its locks and the event loop
 LOOK_UPS_AT_ONCE = 20
 RARE_STEPS_S = 10.0
-REPAIR_S = 60.0
+REPAIR, REPAIR_S = "repair", 60.0
 FAMILIES, FAMILIES_S = "families", 600.0
 SCHEDULES, SCHEDULES_S = "schedules", 60.0
 STOP_S = 8.0
@@ -84,10 +84,10 @@ class Dispatcher:
         self._look_ups: set[asyncio.Task[None]] = set()
         self._answers = Answers(delivery, chance=self._chance)
         self._rare_at = 0.0
-        self._repair_at = 0.0
+        self._repair = _Round(REPAIR, self.repair, REPAIR_S)
         self._families = [_Round(FAMILIES, work, FAMILIES_S) for work in delivery.rounds]
         self._schedules = [_Round(SCHEDULES, work, SCHEDULES_S) for work in delivery.schedules]
-        self._rounds = [*self._families, *self._schedules]
+        self._rounds = [self._repair, *self._families, *self._schedules]
 
     @property
     def in_flight(self) -> int:
@@ -103,7 +103,7 @@ class Dispatcher:
 
         What is still out after that is left to its lease: another process, or the next, finds out what became of it.
         """
-        self._repair_at = asyncio.get_running_loop().time() + REPAIR_S
+        self._repair.at = asyncio.get_running_loop().time() + REPAIR_S
         loops = [
             *(
                 asyncio.create_task(self._loop("claim", partial(self._claim, channel, lane), lane.due, stop))
@@ -302,19 +302,21 @@ class Dispatcher:
                 health = await operations.delivery_health(conn, self._settings.quiet_hours)
             operations.show_health(health, self._delivery.gateway_names.values())
             await operations.fail_held(self._delivery)
-        if now >= self._repair_at:  # Redis is gone, and with it the clock that calls `repair`
-            await self.repair()
         return False
 
-    async def repair(self) -> None:
-        """Queue what should have been told and was not. Idempotent; called every minute, by arq's clock or our own."""
-        self._repair_at = asyncio.get_running_loop().time() + 1.5 * REPAIR_S
+    async def repair(self) -> int:
+        """Queue what should have been told and was not, and tidy up. Idempotent. Returns 0: once is enough."""
         for repair in self._delivery.repairs:
             if found := await repair():
                 log.error("message_was_missing", count=found)
                 self.wake()
         for tidy in self._delivery.tidying:
             await tidy()
+        return 0
+
+    def look_for_repairs(self) -> None:
+        """It is time to look for what should have been told; every minute, by arq's clock or our own."""
+        _call([self._repair])
 
     def tell_families(self) -> None:
         """It is time to look for what families are to be told; every ten minutes, by arq's clock or our own."""

@@ -22,7 +22,7 @@ async def dispatch(context: Context, message_id: str) -> None:
 
 async def repair(context: Context) -> None:
     """Every minute: find what should have a message and has none."""
-    await _dispatcher(context).repair()
+    _dispatcher(context).look_for_repairs()
 
 
 async def families(context: Context) -> None:

@@ -309,7 +309,7 @@ async def test_a_step_that_fails_neither_ends_the_loop_nor_holds_up_the_steps_be
     stop = asyncio.Event()
     running = asyncio.create_task(dispatcher.run(stop))
     await asyncio.sleep(0.05)
-    dispatcher._repair_at = 0.0
+    dispatcher.look_for_repairs()
     await office.queue()
     await until(count(office, "accepted", 1))
     stop.set()
