@@ -148,8 +148,9 @@ class Call:
             key=self.idempotency_key,
             method=self.raw.method,
             path=self.raw.path,
-            # Without what is as if left out: a field that comes later makes no other request of an old one.
-            body=self.body.model_dump_json(exclude_defaults=True) if self.body is not None else "",
+            # As it was asked: a field that comes later makes no other request of an old one, and a null that takes
+            # something away is another request than leaving it out.
+            body=self.body.model_dump_json(exclude_unset=True) if self.body is not None else "",
             language=self.language,
         )
 

@@ -130,6 +130,25 @@ async def test_an_idempotency_key_gives_the_same_answer_again(here: Installation
 
 
 @pytest.mark.parametrize(
+    ("action", "body", "taken_away"),
+    [
+        ("change", {"decision_ref": "KH-901", "granted": 900}, {"weekly_visits": None}),
+        ("contact", {"email": "familj@example.com"}, {"phone": None}),
+    ],
+)
+async def test_to_take_something_away_is_another_request_than_to_leave_it_out(
+    here: Installation, action: str, body: dict[str, Any], taken_away: dict[str, Any]
+) -> None:
+    made = await changed(here)
+    path = f"/v1/vouchers/{made.voucher_id}/{action}"
+    asked = body | {"reason": "moved away"}
+    first = await here.call(COUNTY, "POST", path, asked, key="change-2")
+    assert first.status == 200, await first.text()
+    other = await here.call(COUNTY, "POST", path, asked | taken_away, key="change-2")
+    assert (other.status, (await other.json())["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {},
