@@ -176,6 +176,11 @@ BEGIN
         WHERE u.organiser_id = c.organiser_id AND u.voucher_id = c.voucher_id AND u.state <> 'closed'
           AND LEAST(u.valid_to, u.cancelled_from) < helsinki_today() - late_entry_days_of(u) FOR NO KEY UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;  -- busy, or renewed or closed meanwhile
+        -- One that is to be renewed today, or whose renewal failed, must not lose its value to the order of the schedules.
+        CONTINUE WHEN v.cancelled_from IS NULL AND EXISTS (
+            SELECT FROM decision_versions d
+            WHERE d.organiser_id = v.organiser_id AND d.voucher_id = v.voucher_id AND d.outcome IS NULL
+              AND d.starts_on <= helsinki_today());
         FOR r IN SELECT k.hold_id FROM holds k
                  WHERE k.organiser_id = v.organiser_id AND k.voucher_id = v.voucher_id AND k.state = 'held'
         LOOP

@@ -185,6 +185,23 @@ async def test_a_renewal_that_begins_when_the_voucher_has_just_expired_reopens_i
     assert (await made.row())["state"] == "issued"
 
 
+async def test_a_renewal_whose_day_has_come_is_not_overtaken_by_the_closing(here: Installation) -> None:
+    made = await changed(here)
+    await made.ends(days_ago=-1)
+    await made.change(valid_to=today() + 30 * DAY, from_date=today() + 2 * DAY)
+    await made.family.change(
+        "UPDATE programme_rules SET late_entry_days = 0 WHERE organiser_id ="
+        " (SELECT organiser_id FROM vouchers WHERE voucher_id = $1)"
+    )
+    await made.ends(days_ago=1)
+    await bring_forward(made, 2)
+    async with transaction(here.resources.pool) as conn:  # at midnight the schedules run side by side
+        assert await queries.close_vouchers(conn, limit=10) == 0
+    await run(here)
+    assert (await made.row())["state"] == "issued"
+    assert await made.charge(60) == "ok"
+
+
 async def test_a_lowering_whose_day_comes_late_takes_what_is_left_in_whole_steps(here: Installation) -> None:
     made = await changed(here)
     await made.change(granted=180, from_date=today() + 7 * DAY)
