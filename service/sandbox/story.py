@@ -270,14 +270,14 @@ async def charge_by_text(scene: Scene) -> Scene:
     question = await _text_as_worker(scene, f"{scene.code} 1,5")
     number = next((word.strip(".") for word in question["body"].split() if re.fullmatch(r"\d{4}\.?", word)), "")
     expect(bool(number), "the question holds no number to answer with")
-    left = GRANTED_MINUTES - VISIT_MINUTES
+    left, texts_before = GRANTED_MINUTES - VISIT_MINUTES, await sids_of(scene)
     unchanged = await validate(scene, scene.code)
     expect(unchanged.json["available"] == GRANTED_MINUTES, "the sender's number alone has charged")
     done = await _text_as_worker(scene, number)
     expect(format_amount(left, Unit.MINUTES, "fi") in done["body"], "the answer does not say what is left")
     charged = await validate(scene, scene.code)
     expect(charged.json["available"] == left, "the visit was not charged once")
-    return replace(scene, left=left)
+    return await _read_receipt(replace(scene, left=left), texts_before)
 
 
 async def _text_as_worker(scene: Scene, body: str) -> Json:
@@ -293,7 +293,7 @@ async def _text_as_worker(scene: Scene, body: str) -> Json:
 
 async def hold_visit(scene: Scene) -> Scene:
     """The week's second visit is booked: its value is kept, and the week is full until it is charged."""
-    key = f"booked-{scene.run}"
+    key, texts_before = f"booked-{scene.run}", await sids_of(scene)
     held = await _as_provider(scene, "/v1/holds", {"code": scene.code, "amount": VISIT_MINUTES}, key=key)
     scene.screen.answered(held.status, chosen(held, "hold_id", "state", "amount", "lapses_at", "available"))
     expect(held.status == 201, f"expected 201, got {held.status}")
@@ -306,7 +306,15 @@ async def hold_visit(scene: Scene) -> Scene:
     scene.screen.answered(captured.status, chosen(captured, "debit_id", "amount", "family_pays_cents", "available"))
     left = scene.left - VISIT_MINUTES + 30
     expect(captured.json["available"] == left, "the rest of the hold is not free again")
-    return replace(scene, left=left)
+    return await _read_receipt(replace(scene, left=left), texts_before)
+
+
+async def _read_receipt(scene: Scene, texts_before: frozenset[str]) -> Scene:
+    """The family hears of every charge; wait until it has."""
+    text = await wait_for_text(scene, texts_before)
+    show_text(scene, text)
+    expect(format_amount(scene.left, Unit.MINUTES, "fi") in text["body"], "the family is not told what is left")
+    return scene
 
 
 async def _as_provider(scene: Scene, path: str, body: Json, *, key: str, shown: str | None = None) -> Answer:
