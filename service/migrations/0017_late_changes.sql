@@ -1,6 +1,7 @@
 -- What a later decision changes of a voucher, and what the calendar does to it.
 -- Whoever changes a voucher locks its row first, as a charge does. A caseworker's change locks the family's row before
--- that; the schedules lock vouchers only, never wait for one, and take none that is locked: so no two wait in a circle.
+-- that, and so does a later decision on its day, before which only its own row is taken, by one worker at a time. The
+-- other schedules lock vouchers only and take none that is locked. So no two wait in a circle.
 
 -- A later decision about a voucher: what it asked, from when, by whom and why, and when it was applied. Append-only but
 -- for what became of it, which is written once.

@@ -254,6 +254,18 @@ async def test_any_number_of_workers_do_each_thing_once(here: Installation) -> N
         assert len(await made.family.messages("voucher")) == 2
 
 
+async def test_a_later_decision_does_not_wait_for_another_ones_voucher(here: Installation) -> None:
+    first, second = await changed(here), await changed(here)
+    for made in (first, second):
+        await made.change(granted=900, from_date=today() + 7 * DAY)
+        await bring_forward(made, 7)
+    async with transaction(here.resources.pool) as conn:
+        await conn.execute("SELECT FROM vouchers WHERE voucher_id = $1 FOR NO KEY UPDATE", first.voucher_id)
+        assert await apply_due_changes(here.resources.pool, here.resources.keys) == 1
+    assert [(await made.row())["granted"] for made in (first, second)] == [720, 900]
+    assert await apply_due_changes(here.resources.pool, here.resources.keys) == 1
+
+
 async def test_a_voucher_that_somebody_has_locked_is_left_to_the_next_round(here: Installation) -> None:
     made = await changed(here)
     await made.ends(days_ago=LATE_DAYS + 1)

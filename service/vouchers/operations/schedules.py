@@ -16,6 +16,7 @@ import structlog
 from service import metrics
 from service.crypto import Keys, SealBroken
 from service.db import Connection, Pool, transaction
+from service.errors import RequestInFlight
 from service.organisers.operations import organiser_by_id
 from service.vouchers.decisions import helsinki_day
 from service.vouchers.operations.changing import tell_of_change
@@ -51,9 +52,11 @@ async def apply_due_changes(pool: Pool, keys: Keys) -> int:
         due = await queries.select_due_versions(conn, limit=VERSIONS)
     applied = 0
     for organiser_id, version_id, voucher_id in due:
-        async with transaction(pool) as conn:
-            if await _apply(conn, keys, organiser_id, version_id, voucher_id):
-                applied += 1
+        try:
+            async with transaction(pool) as conn:
+                applied += await _apply(conn, keys, organiser_id, version_id, voucher_id)
+        except RequestInFlight:
+            continue  # somebody holds the voucher for seconds: the others' families must not wait for that
     _report(CHANGES_APPLIED, applied)
     return applied
 
