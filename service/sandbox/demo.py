@@ -18,16 +18,20 @@ import aiohttp
 from rich.console import Console
 
 import service
-from service.db import connect
+from service.crypto import Keys
+from service.db import Pool, close_pool, open_pool
 from service.sandbox.client import World
 from service.sandbox.home import Home, Ports
+from service.sandbox.loading import Loaded, load_data, load_past
 from service.sandbox.mail import CERTIFICATE_NAME
+from service.sandbox.people import ORGANISER_ADMIN, PROVIDER_ADMIN
 from service.sandbox.postgres import SUPERUSER, start_postgres
 from service.sandbox.processes import claim_folder
-from service.sandbox.sample import COUNTY, FAMILY_SERVICES, DemoKeys, load_keys, load_sample
+from service.sandbox.sample import COUNTY, FAMILY_SERVICES
 from service.sandbox.story import play
 from service.sandbox.supervisor import PythonProcess, Supervisor
 from service.sandbox.valkey import start_valkey
+from service.settings import parse_keyring
 
 READY_TIMEOUT_S = 60.0
 LOG_LINES_SHOWN = 15
@@ -129,6 +133,7 @@ async def _start_and_play(options: DemoOptions, console: Console) -> int:
 async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncIterator[World]:
     """All processes, ready, and kept running until the end of the block."""
     env = _environment(home, ports)
+    keys = Keys.from_keyrings(encryption=parse_keyring(env["ENCRYPTION_KEYS"]), index=parse_keyring(env["INDEX_KEYS"]))
     supervisor = Supervisor(note_pid=home.note_pid)
     watching = asyncio.create_task(supervisor.watch())
     try:
@@ -136,25 +141,37 @@ async def _running_service(home: Home, ports: Ports, console: Console) -> AsyncI
         await _start_servers(supervisor, home, ports)
         _keep_running(supervisor, "sandbox", ["-m", "service.sandbox"], home=home, env=env)
         await _run_to_end("migrate", ["-m", "service", "migrate"], home=home, env=env)
-        keys = await _load_data(home, env["DATABASE_URL"])
-        for name in OURS:
-            _keep_running(supervisor, name, ["-m", "service", name], home=home, env=env)
-        world = World(
-            base_url=env["PUBLIC_URL"],
-            sandbox_url=env["TWILIO_BASE_URL"],
-            organiser_key=keys.organiser_key,
-            provider_key=keys.provider_key,
-        )
-        await _wait_until_ready(f"{world.sandbox_url}/health", home.logs / "sandbox.log")
-        await _wait_until_ready(f"{world.base_url}/health/ready", home.logs / "web.log")
+        _keep_running(supervisor, "web", ["-m", "service", "web"], home=home, env=env)
+        async with _pool(env["DATABASE_URL"]) as pool:
+            loaded = await load_data(home, pool, keys)
+            # Only now: invitations whose links are used up are not mailed.
+            _keep_running(supervisor, "worker", ["-m", "service", "worker"], home=home, env=env)
+            world = World(
+                base_url=env["PUBLIC_URL"],
+                sandbox_url=env["TWILIO_BASE_URL"],
+                organiser_key=loaded.keys.organiser_key,
+                provider_key=loaded.keys.provider_key,
+            )
+            await _wait_until_ready(f"{world.sandbox_url}/health", home.logs / "sandbox.log")
+            await _wait_until_ready(f"{world.base_url}/health/ready", home.logs / "web.log")
+            await load_past(home, world, pool, keys, console)
         home.share_environment(env)
-        home.tell(_facts(world, env))
+        home.tell(await _facts(world, env, loaded))
         yield world
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         supervisor.stop(together=OURS)  # they finish what is in flight while everything they need still runs
+
+
+@asynccontextmanager
+async def _pool(database_url: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(database_url, size=4, application_name="seteli demo")
+    try:
+        yield pool
+    finally:
+        await close_pool(pool)
 
 
 async def _start_servers(supervisor: Supervisor, home: Home, ports: Ports) -> None:
@@ -186,18 +203,6 @@ async def _run_to_end(name: str, arguments: Sequence[str], *, home: Home, env: M
         process.stop()
     if process.exit_status != 0:
         raise DemoFailed(f"{name} failed with status {process.exit_status}:\n{_last_lines(log_file)}")
-
-
-async def _load_data(home: Home, database_url: str) -> DemoKeys:
-    conn = await connect(database_url, application_name="seteli demo")
-    try:
-        async with conn.transaction():
-            await load_sample(conn)
-            keys = await load_keys(conn, home.load_keys())
-    finally:
-        await conn.close()
-    home.keep_keys(keys)
-    return keys
 
 
 async def _wait_until_ready(url: str, log_file: Path) -> None:
@@ -245,7 +250,9 @@ def _environment(home: Home, ports: Ports) -> Mapping[str, str]:
     }
 
 
-def _facts(world: World, env: Mapping[str, str]) -> Mapping[str, str]:
+async def _facts(world: World, env: Mapping[str, str], loaded: Loaded) -> Mapping[str, object]:
+    provider, desk = await _pages(world)
+    logins = {login.email: login for login in loaded.logins}
     return {
         "base_url": world.base_url,
         "sandbox_url": world.sandbox_url,
@@ -255,13 +262,39 @@ def _facts(world: World, env: Mapping[str, str]) -> Mapping[str, str]:
         "organiser_key": world.organiser_key,
         "provider": FAMILY_SERVICES.business_id,
         "provider_key": world.provider_key,
+        "support_key": loaded.keys.support_key,
+        "support_url": f"{world.base_url}/support",
+        "provider_login": logins[PROVIDER_ADMIN.email].told(provider),
+        "desk_login": logins[ORGANISER_ADMIN.email].told(desk),
+        "people": [each.told(provider if each.owner == "provider" else desk) for each in loaded.logins],
+        "people_url": f"{world.sandbox_url}/people",
         "database_url": env["DATABASE_URL"],
         "redis_url": env["REDIS_URL"],
     }
 
 
+async def _pages(world: World) -> tuple[str, str]:
+    """Where providers' people and caseworkers begin: their own page where this version has it, else signing in."""
+    sign_in = f"{world.base_url}/sign-in"
+    async with aiohttp.ClientSession() as session:
+        pages = [f"{world.base_url}{path}" for path in ("/provider", "/desk")]
+        there = [await _answers(session, page) for page in pages]
+    provider, desk = (page if is_there else sign_in for page, is_there in zip(pages, there, strict=True))
+    return provider, desk
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    async with session.get(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+        return answer.status != 404
+
+
 def _say_where_to_look(home: Home, world: World, console: Console) -> None:
+    told = home.told()
     lines = (
+        ("provider's page", told["provider_login"]["address"]),
+        ("caseworker's desk", told["desk_login"]["address"]),
+        ("who signs in", f"{told['people_url']}  (passwords, and the one-time codes of this moment)"),
+        ("support", f"{told['support_url']}  (any name; the password is support_key in demo.json)"),
         ("phones and mail", f"{world.sandbox_url}/"),
         ("API and its docs", f"{world.base_url}/docs"),
         ("for scripts", str(home.story)),
@@ -270,7 +303,11 @@ def _say_where_to_look(home: Home, world: World, console: Console) -> None:
     )
     console.print("\nThe demo stays up. Ctrl-C stops it. Where to look:")
     for name, place in lines:
-        console.print(f"  {name:<18}{place}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"  {name:<19}{place}", soft_wrap=True, highlight=False, markup=False)
+    console.print("\nTo sign in:")
+    for login in told["people"]:
+        line = f"{login['role'].replace('_', ' '):<18}{login['email']:<36}{login['password']}"
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _last_lines(log_file: Path) -> str:

@@ -12,10 +12,13 @@ import os
 import secrets
 import shlex
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+from service.sandbox.people import LOGINS_NAME, DemoLogin, logins_as_text, read_logins
 from service.sandbox.sample import DemoKeys
 from service.settings import KEY_BYTES
 
@@ -91,9 +94,34 @@ class Home:
         """Remember the API keys for the next start."""
         write_private(self.folder / "keys.json", json.dumps(asdict(keys)))
 
-    def tell(self, facts: Mapping[str, str]) -> None:
+    def load_logins(self) -> Sequence[DemoLogin]:
+        """The log-ins of an earlier start."""
+        return read_logins(self.sandbox / LOGINS_NAME)
+
+    def keep_logins(self, logins: Sequence[DemoLogin]) -> None:
+        """Remember the log-ins for the next start, where the sandbox shows them."""
+        write_private(self.sandbox / LOGINS_NAME, logins_as_text(logins))
+
+    def begun_past(self) -> tuple[date, bool] | None:
+        """The day from which the sample's past was told, and whether all of it was; None before that."""
+        path = self.folder / "past.json"
+        if not path.exists():
+            return None
+        kept = json.loads(path.read_text())
+        return date.fromisoformat(kept["day"]), kept["is_whole"]
+
+    def note_past(self, day: date, *, is_whole: bool) -> None:
+        """Remember the day before the past is told, so that a start that was cut short can be finished the same."""
+        write_private(self.folder / "past.json", json.dumps({"day": day.isoformat(), "is_whole": is_whole}))
+
+    def tell(self, facts: Mapping[str, object]) -> None:
         """Write demo.json: whoever finds it finds a demo that was ready."""
         write_private(self.story, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+    def told(self) -> Mapping[str, Any]:
+        """What demo.json says."""
+        facts: Mapping[str, Any] = json.loads(self.story.read_text())
+        return facts
 
     def share_environment(self, env: Mapping[str, str]) -> None:
         """Write what the processes are told, to be sourced by a shell that runs commands beside them."""

@@ -95,14 +95,15 @@ FAMILY_SERVICES = _Provider(
     for_region=(HOME_HELP, COUPLE_THERAPY),
     home_help={COUNTY: Prices(3600, 3600, 4800, 5950), TOWN: Prices(3600, 4350, 4800, 5950)},  # above the value
 )
+HOME_AID = _Provider(
+    "9000202-5",
+    "Kotiapu Käpylintu Oy",
+    for_region=(HOME_HELP, CLEANING),
+    home_help={COUNTY: Prices(3190, 3190, 4250, 5390), TOWN: Prices(3190, 3850, 4250, 5390)},  # below it
+)
 PROVIDERS = (
     FAMILY_SERVICES,
-    _Provider(
-        "9000202-5",
-        "Kotiapu Käpylintu Oy",
-        for_region=(HOME_HELP, CLEANING),
-        home_help={COUNTY: Prices(3190, 3190, 4250, 5390), TOWN: Prices(3190, 3850, 4250, 5390)},  # below it
-    ),
+    HOME_AID,
     _Provider("9000303-6", "Terapiahuone Tyynesatama Osk", for_region=(COUPLE_THERAPY,)),
     _Provider(
         "9000404-7",
@@ -192,10 +193,11 @@ async def _load_provider(conn: Connection, provider: _Provider) -> None:
 
 @dataclass(frozen=True)
 class DemoKeys:
-    """The two keys that scripts drive the demo with: the county's case system's, and one provider's."""
+    """The keys that scripts drive the demo with: the county's case system's, one provider's, and support's."""
 
     organiser_key: str
     provider_key: str
+    support_key: str = ""  # data of an earlier version have none: then one is made
 
 
 KEY_NAME = "demo"
@@ -207,21 +209,30 @@ async def load_keys(conn: Connection, known: DemoKeys | None) -> DemoKeys:
     Keys that an earlier start made and that nobody remembers any more are revoked first: an owner has two at most.
     """
     return DemoKeys(
-        organiser_key=await _load_key(conn, None if known is None else known.organiser_key, organiser_slug=COUNTY),
-        provider_key=await _load_key(
+        organiser_key=await load_key(conn, None if known is None else known.organiser_key, organiser_slug=COUNTY),
+        provider_key=await load_key(
             conn, None if known is None else known.provider_key, business_id=FAMILY_SERVICES.business_id
         ),
+        support_key=await load_key(conn, None if known is None else known.support_key, support=True),
     )
 
 
-async def _load_key(
-    conn: Connection, known: str | None, *, organiser_slug: str | None = None, business_id: str | None = None
+async def load_key(
+    conn: Connection,
+    known: str | None,
+    *,
+    organiser_slug: str | None = None,
+    business_id: str | None = None,
+    support: bool = False,
 ) -> str:
+    """The known key of one owner, or a new one in place of those that an earlier start made. In a transaction."""
     now = datetime.now(UTC)
     if known is not None and await authenticate(conn, known, now) is not None:
         return known
-    for key in await list_keys(conn, organiser_slug=organiser_slug, business_id=business_id):
+    for key in await list_keys(conn, organiser_slug=organiser_slug, business_id=business_id, support=support):
         if key.name == KEY_NAME and key.is_live(now):
             await revoke_key(conn, key_id=key.key_id)
-    created = await create_key(conn, organiser_slug=organiser_slug, business_id=business_id, name=KEY_NAME)
+    created = await create_key(
+        conn, organiser_slug=organiser_slug, business_id=business_id, support=support, name=KEY_NAME
+    )
     return created.key

@@ -16,6 +16,8 @@ from service.sandbox.handlers import ScriptApi
 from service.sandbox.journal import Journal
 from service.sandbox.mail import Mailbox, serving_smtp
 from service.sandbox.pages import SandboxPages, set_up_templates
+from service.sandbox.people import LOGINS_NAME
+from service.sandbox.people_page import PeoplePage
 from service.sandbox.phone.network import Pace, PhoneNetwork
 from service.sandbox.phone.receipts import ReceiptSender
 from service.sandbox.phone.twilio_api import TwilioApi
@@ -99,6 +101,7 @@ def build_app(settings: SandboxSettings) -> web.Application:
     app.add_routes(twilio.routes())
     app.add_routes(ScriptApi(network, mailbox, faults, receipts).routes())
     app.add_routes(SandboxPages(network, mailbox).routes())
+    app.add_routes(PeoplePage(settings.data / LOGINS_NAME).routes())
     return app
 
 

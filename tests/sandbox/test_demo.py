@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from rich.console import Console
 
@@ -72,8 +74,8 @@ def is_gone(pid: int) -> bool:
     return not command_line(pid)
 
 
-def facts(data: Path) -> Mapping[str, str]:
-    told: Mapping[str, str] = json.loads((data / "demo.json").read_text())
+def facts(data: Path) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = json.loads((data / "demo.json").read_text())
     return told
 
 
@@ -103,7 +105,10 @@ def secrets_of(data: Path) -> set[str]:
     assert len(codes) >= 2
     told = facts(data)
     contacts = {PHONE, PHONE.removeprefix("+"), "0405550123", "5550123", EMAIL, EMAIL.partition("@")[0]}
-    keys = {told["organiser_key"], told["provider_key"]}
+    keys = {told["organiser_key"], told["provider_key"], told["support_key"]}
+    for person in told["people"]:
+        contacts.add(person["email"])
+        keys |= {person["password"], person["totp_secret"]}
     own = {line.partition("=")[2] for line in (data / "secrets.env").read_text().splitlines()}
     own = {value for value in own if not value.startswith("AC")}  # an account's name, not a secret
     return codes | contacts | keys | own
@@ -123,6 +128,9 @@ def test_once_tells_the_whole_story_twice_over_the_same_data_and_leaks_nothing(t
     assert "\x1b" not in shown
     assert stat.S_IMODE((data / "demo.json").stat().st_mode) == 0o600
     assert facts(data) == first
+    assert stat.S_IMODE((data / "sandbox" / "people.json").stat().st_mode) == 0o600
+    assert shown.count("Loading some weeks") == 1
+    assert "not whole" not in shown
     assert set(pids(data)) == NAMES
     assert all(map(is_gone, pids(data).values()))
 
@@ -153,6 +161,52 @@ def test_it_survives_kill_9_of_each_process_in_the_middle_of_the_story(tmp_path:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0
         assert all(map(is_gone, pids(data).values()))
+
+
+def test_whoever_is_named_can_sign_in_with_the_present_code_of_the_sandboxs_page(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_demo(data, tmp_path):
+        told = facts(data)
+        people = {person["email"]: person for person in asyncio.run(get_json(told["people_url"] + ".json"))}
+        for name, role in (("provider_login", "provider_admin"), ("desk_login", "organiser_admin")):
+            login = told[name]
+            assert (login["role"], login["password"]) == (role, people[login["email"]]["password"])
+            assert login["totp_secret"] in login["totp_uri"]
+            assert asyncio.run(sign_in(told["base_url"], people[login["email"]])) == 200
+        assert asyncio.run(open_support(told)) == 200
+
+
+async def get_json(url: str) -> Any:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.json()
+
+
+async def sign_in(base_url: str, person: Mapping[str, str]) -> int:
+    """As a browser does, form by form; the status of the person's own account page then."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        for path, form in (
+            ("/sign-in", {"email": person["email"], "password": person["password"]}),
+            ("/sign-in/second-step", {"code": person["totp_code"]}),
+        ):
+            async with session.get(base_url + path) as page:
+                token = re.search(r'name="csrf" value="([^"]+)"', await page.text())
+            assert token is not None
+            async with session.post(
+                base_url + path, data={"csrf": token[1], **form}, headers={"Origin": base_url}
+            ) as done:
+                await done.read()
+        async with session.get(f"{base_url}/account", allow_redirects=False) as account:
+            return account.status
+
+
+async def open_support(told: Mapping[str, Any]) -> int:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            told["support_url"], headers={"Authorization": aiohttp.encode_basic_auth("demo", told["support_key"])}
+        ) as answer,
+    ):
+        return answer.status
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGHUP, marks=pytest.mark.slow), signal.SIGKILL])
