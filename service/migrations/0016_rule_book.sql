@@ -242,7 +242,9 @@ BEGIN
             THEN 'amount_differs_from_times'
         WHEN c.asked <= 0 OR c.asked % v_rules.step <> 0 THEN 'amount_not_in_steps'
         WHEN v_rules.free_by_law AND c.own_cents > 0 THEN 'own_contribution_not_allowed'
-        WHEN o.starts_at IS NOT NULL AND o.duplicate_ok IS NOT TRUE AND (EXISTS (
+        -- Of a hold and another visit at the same moment, the later one was told apart when it was made: a capture at
+        -- the moment that was held is not asked again.
+        WHEN o.starts_at IS DISTINCT FROM h.starts_at AND o.starts_at IS NOT NULL AND o.duplicate_ok IS NOT TRUE AND (EXISTS (
                 SELECT FROM entries e
                 WHERE e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id AND e.service_date = p_service_date
                   AND e.provider_id = o.provider_id AND e.starts_at = o.starts_at AND e.kind = 'debit'
@@ -251,8 +253,7 @@ BEGIN
              OR EXISTS (
                 SELECT FROM holds k
                 WHERE k.organiser_id = v.organiser_id AND k.voucher_id = v.voucher_id AND k.service_date = p_service_date
-                  AND k.provider_id = o.provider_id AND k.starts_at = o.starts_at AND k.state = 'held'
-                  AND k.hold_id IS DISTINCT FROM h.hold_id)) THEN 'possible_duplicate'
+                  AND k.provider_id = o.provider_id AND k.starts_at = o.starts_at AND k.state = 'held')) THEN 'possible_duplicate'
         WHEN v_needs_room AND c.used_visits + c.visits > c.cap_visits THEN 'weekly_visits_used'
         WHEN v_needs_room AND c.used_minutes + c.minutes > c.cap_minutes THEN 'weekly_minutes_used'
         WHEN c.asked > v_room AND (o.partial IS NOT TRUE OR c.amount <= 0) THEN 'insufficient_value'
@@ -377,8 +378,9 @@ BEGIN
     WHERE r.owner_id = o.provider_id AND r.idempotency_key = o.key;
 END $$;
 
--- Many charges in one transaction: what arrives while a commit is under way shares the next one. Rows are taken in
--- the order of their codes, so that two such calls never wait for each other in a circle.
+-- Many charges in one transaction: what arrives while a commit is under way shares the next one. Vouchers are taken in
+-- the order of their codes, so that two such calls never wait for each other in a circle over them. Over a key that came
+-- with another code, or misses of one credential, they can: then PostgreSQL undoes one, and its orders are tried alone.
 CREATE FUNCTION debit_many(
     p_orders charge_order[], p_holidays date[], p_eves date[], p_quiet_from integer DEFAULT 21, p_quiet_to integer DEFAULT 8
 ) RETURNS TABLE (place bigint, outcome text, answer text, replayed boolean, language text)

@@ -297,14 +297,13 @@ class Voucher:
         return "own_contribution_not_allowed" if rules.free_by_law and (found.own or 0) > 0 else None
 
     def is_double(self, ask: Ask, hold: Hold | None) -> bool:
-        if ask.starts_at is None or ask.duplicate_ok:
+        if ask.starts_at is None or ask.duplicate_ok or (hold is not None and ask.starts_at == hold.ask.starts_at):
             return False
         return any(
             debit.left > 0 and (debit.provider, debit.starts_at) == (ask.provider, ask.starts_at)
             for debit in self.debits.values()
         ) or any(
-            other is not hold and (other.ask.provider, other.ask.starts_at) == (ask.provider, ask.starts_at)
-            for other in self.open_holds()
+            (other.ask.provider, other.ask.starts_at) == (ask.provider, ask.starts_at) for other in self.open_holds()
         )
 
     def refusal_by_week(self, ask: Ask, found: Verdict, hold: Hold | None) -> str | None:

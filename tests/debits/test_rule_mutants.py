@@ -36,7 +36,7 @@ FAULTS = (
     ("a changed cap is no next day", "next_allowed_date", "c.starts_on > p_day", "false"),
     ("the oldest price list", "prices_on", "ORDER BY l.starts_on DESC", "ORDER BY l.starts_on"),
     ("the oldest cap", "caps_on", "ORDER BY c.starts_on DESC", "ORDER BY c.starts_on"),
-    ("a capture is its hold's duplicate", "check_charge", "k.hold_id IS DISTINCT FROM h.hold_id", "true"),
+    ("a capture is its hold's duplicate", "check_charge", "o.starts_at IS DISTINCT FROM h.starts_at", "true"),
     ("a hold is charged as what is left of it", "capture_hold", "o.partial := true", "o.partial := false"),
     ("a capture takes more than was held", "check_charge", "WHEN c.asked > h.amount", "WHEN c.asked > h.amount + 1000"),
     ("lapsed holds are captured", "capture_hold", "OR v_hold.lapses_at <= now()", ""),

@@ -230,6 +230,23 @@ async def test_a_booked_visit_keeps_its_value_and_its_place_in_the_week(here: In
     assert (await (await here.call(PROVIDER, "GET", "/v1/holds?state=held")).json())["holds"] == []
 
 
+async def test_two_bookings_of_one_moment_that_were_told_apart_are_both_charged(here: Installation) -> None:
+    made, code = await voucher(here)
+    day = last_weekday(2)
+    times = {"starts_at": f"{day}T10:00", "ends_at": f"{day}T11:00"}
+    first = await hold(here, code, **times)
+    second = await hold(here, code, **times, allow_duplicate=True)
+    third = await hold(here, code, starts_at=f"{day}T14:00", ends_at=f"{day}T15:00")
+
+    async def capture(held: dict[str, Any], **visit: Any) -> ClientResponse:
+        return await here.call(PROVIDER, "POST", f"/v1/holds/{held['hold_id']}/capture", visit, key=uuid4().hex)
+
+    assert [(await capture(held)).status for held in (first, second)] == [201, 201]
+    assert await refused(await capture(third, **times)) == "possible_duplicate", "it was booked for another moment"
+    assert (await capture(third, **times, allow_duplicate=True)).status == 201
+    assert await balance(here, made) == (540, 0, 180)
+
+
 async def test_a_capture_is_never_more_than_the_hold_and_is_for_its_day(here: Installation) -> None:
     _, code = await voucher(here)
     day = last_weekday(2)

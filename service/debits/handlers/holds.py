@@ -89,6 +89,9 @@ class CaptureRequest(VisitTimes):
     task_type: TaskType = None
     worker: Worker = None
     reference: Reference = None
+    allow_duplicate: Annotated[
+        bool, Field(description="Another visit did begin at the moment that is told here: charge this one, too")
+    ] = False
 
 
 class VoidRequest(RequestModel):
@@ -178,6 +181,7 @@ async def post_capture(call: Call) -> Reply:
         task_type=asked.task_type,
         worker=asked.worker,
         reference=asked.reference,
+        duplicate_ok=asked.allow_duplicate,
     )
     verdict = await operations.capture(
         call.resources.pool,
