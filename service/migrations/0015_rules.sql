@@ -121,7 +121,7 @@ CREATE TABLE holds (
     lapses_at       timestamptz NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
     ended_at        timestamptz,
-    ended_by        text,           -- 'key:<id>' or 'schedule'
+    ended_by        text,           -- 'schedule', a caseworker as the audit log has it, or 'key:' and the credential's id
     reason          text,
     PRIMARY KEY (organiser_id, hold_id),
     FOREIGN KEY (organiser_id, voucher_id) REFERENCES vouchers,
@@ -149,8 +149,8 @@ CREATE TABLE voucher_caps (
 );
 ALTER TABLE vouchers ADD COLUMN caps_changed boolean NOT NULL DEFAULT false;
 
--- What happened to a voucher's value besides charges: granted in the decision, raised or lowered by a later one, and
--- returned to the budget as expired or cancelled. Append-only. expired and cancelled of a voucher are the sums of theirs.
+-- What happened to a voucher's value besides charges after the decision that granted it: raised or lowered by a later one,
+-- and returned to the budget as expired or cancelled. Append-only. expired and cancelled of a voucher are the sums of theirs.
 CREATE TABLE value_changes (
     organiser_id uuid NOT NULL,
     change_id    uuid NOT NULL,

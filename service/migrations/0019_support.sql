@@ -37,7 +37,8 @@ CREATE FUNCTION guess_limits(
 ) LANGUAGE sql IMMUTABLE AS $$ SELECT 5, 2, 20, 50 $$;
 
 -- Two misses of one credential at the same moment are counted one after the other. Held until the commit, by misses
--- and liftings alone: who does not guess never waits. A credential can take it 20 times a day, then it is stopped.
+-- and liftings alone: a good code waits for it only when it shares a transaction with a miss. A credential can take it 20
+-- times a day, then it is stopped.
 CREATE FUNCTION lock_misses(p_credential uuid) RETURNS void
 LANGUAGE sql VOLATILE AS $$ SELECT pg_advisory_xact_lock(hashtextextended('misses of ' || p_credential, 0)) $$;
 
