@@ -13,6 +13,7 @@ from service.channels import handlers as channel_handlers
 from service.debits import handlers as debit_handlers
 from service.debits.pages import PAGES as PROVIDER_PAGES
 from service.debits.pages import PUBLIC as PROVIDER_PUBLIC
+from service.desk.pages import PAGES as DESK_PAGES
 from service.guessing import handlers as guessing_handlers
 from service.guessing import pages as support_pages
 from service.people.pages import PAGES as PEOPLE_PAGES
@@ -56,6 +57,7 @@ PUBLIC = frozenset(
 PAGES: tuple[PageRoute, ...] = (
     *PROVIDER_PAGES,
     *STAFF_PAGES,
+    *DESK_PAGES,
     *PEOPLE_PAGES,
     ASSET_ROUTE,
 )

@@ -217,6 +217,8 @@ class Search:
     decision_ref: str | None = None
     client_ref: str | None = None
     phone: str | None = None
+    email: str | None = None
+    last_four: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

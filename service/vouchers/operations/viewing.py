@@ -88,6 +88,18 @@ async def search_vouchers(
             before=before,
             limit=limit,
         )
+    if search.email is not None:
+        return await queries.select_vouchers_of_email(
+            conn,
+            organiser_id=organiser_id,
+            indexes=contact_indexes(keys, "email", search.email),
+            before=before,
+            limit=limit,
+        )
+    if search.last_four is not None:
+        return await queries.select_vouchers_of_last_four(
+            conn, organiser_id=organiser_id, last_four=search.last_four, before=before, limit=limit
+        )
     return await queries.select_vouchers(conn, organiser_id=organiser_id, before=before, limit=limit)
 
 

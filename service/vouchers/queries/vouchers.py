@@ -98,6 +98,41 @@ async def select_vouchers_of_phone(
     return [_voucher(row) for row in rows]
 
 
+SELECT_VOUCHERS_OF_EMAIL = (
+    _VOUCHER
+    + """
+  JOIN beneficiaries b ON b.organiser_id = v.organiser_id AND b.voucher_id = v.voucher_id
+ WHERE b.organiser_id = $1 AND b.email_index = ANY($2::bytea[]) AND ($3::uuid IS NULL OR v.voucher_id < $3)
+ ORDER BY v.voucher_id DESC LIMIT $4
+"""
+)
+
+
+async def select_vouchers_of_email(
+    conn: Connection, *, organiser_id: UUID, indexes: Sequence[bytes], before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    rows = await conn.fetch(SELECT_VOUCHERS_OF_EMAIL, organiser_id, indexes, before, limit)
+    return [_voucher(row) for row in rows]
+
+
+# Of codes that were replaced, too: a family may read out its old text.
+SELECT_VOUCHERS_OF_LAST_FOUR = (
+    _VOUCHER
+    + """
+ WHERE v.organiser_id = $1 AND ($3::uuid IS NULL OR v.voucher_id < $3)
+   AND v.voucher_id IN (SELECT c.voucher_id FROM codes c WHERE c.organiser_id = $1 AND c.last_four = $2)
+ ORDER BY v.voucher_id DESC LIMIT $4
+"""
+)
+
+
+async def select_vouchers_of_last_four(
+    conn: Connection, *, organiser_id: UUID, last_four: str, before: UUID | None, limit: int
+) -> Sequence[Voucher]:
+    rows = await conn.fetch(SELECT_VOUCHERS_OF_LAST_FOUR, organiser_id, last_four, before, limit)
+    return [_voucher(row) for row in rows]
+
+
 # Of all organisers: the one who asks is the family. Through each organiser's index in turn; there are some hundreds.
 SELECT_FAMILY_VOUCHERS = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,

@@ -157,9 +157,12 @@ class PageCall:
         return value[:FIELD_MAX] if isinstance(value, str) else ""
 
     def file(self, name: str) -> bytes | None:
-        """What was uploaded, or None. The whole of it is in memory, no larger than the route's `max_bytes`."""
+        """What was uploaded, or None. In memory, no larger than the route's `max_bytes`; to be asked for once."""
         value = self.form.get(name)
-        return value.file.read() if isinstance(value, FileField) else None
+        if not isinstance(value, FileField):
+            return None
+        with value.file as content:
+            return content.read()
 
     def form_as(self, model: type[Model]) -> Model:
         """The form as a checked model. Raises InvalidRequest, which names the wrong fields (see `errors`)."""

@@ -1,0 +1,131 @@
+"""What the desk asks of several nouns at once: vouchers by whatever a family can tell, and what happened to one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from operator import attrgetter
+from uuid import UUID
+
+from asyncpg import Record
+from uuid_utils.compat import uuid7
+
+from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_email, parse_mobile
+from service.crypto import Keys
+from service.db import Connection
+from service.desk import queries
+from service.vouchers import operations as vouchers
+from service.vouchers.changes import VoucherHistory
+from service.vouchers.model import SENDABLE, Contact, Search, Voucher
+
+VIEW_ACTION = "voucher.view"
+FOUND_MAX = 50
+_LAST_FOUR = re.compile(r"[0-9]{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of what is left of a voucher. `amount` is signed, `left` is what can still be charged or booked."""
+
+    at: datetime
+    kind: str
+    amount: int
+    left: int
+    who: str | None = None
+    day: date | None = None
+
+
+async def record_view(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, actor: str) -> None:
+    """Note that somebody has read about a family: people may ask who has read their data."""
+    await queries.record_view(
+        conn, organiser_id=organiser_id, audit_id=uuid7(), actor=actor, action=VIEW_ACTION, subject_id=voucher_id
+    )
+
+
+async def find_vouchers(
+    conn: Connection, keys: Keys, *, organiser_id: UUID, text: str, countries: Sequence[str]
+) -> Sequence[Voucher]:
+    """The organiser's vouchers that a text may mean, newest first.
+
+    A phone number, an e-mail address, a decision's or client's reference, or the last four digits of a code.
+    """
+    searches = [Search(decision_ref=text), Search(client_ref=text)]
+    if _LAST_FOUR.fullmatch(text):
+        searches.append(Search(last_four=text))
+    with suppress(PhoneNotMobile):
+        searches.append(Search(phone=parse_mobile(text, countries)))
+    with suppress(EmailInvalid):
+        searches.append(Search(email=parse_email(text)))
+    return await _all_of(conn, keys, organiser_id, searches)
+
+
+async def recent_vouchers(conn: Connection, keys: Keys, *, organiser_id: UUID, limit: int) -> Sequence[Voucher]:
+    return await vouchers.search_vouchers(
+        conn, keys, organiser_id=organiser_id, search=Search(), before=None, limit=limit
+    )
+
+
+async def live_vouchers(
+    conn: Connection,
+    keys: Keys,
+    *,
+    organiser_id: UUID,
+    contact: Contact,
+    client_ref: str,
+    besides: str,
+    today: date,
+) -> Sequence[Voucher]:
+    """What this family can use already, by its contact or its reference, besides the decision `besides` itself."""
+    searches = [Search(client_ref=client_ref)]
+    searches += [Search(phone=contact.phone)] if contact.phone else []
+    searches += [Search(email=contact.email)] if contact.email else []
+    found = await _all_of(conn, keys, organiser_id, searches)
+    return [each for each in found if each.decision_ref != besides and each.shown_state(today) in SENDABLE]
+
+
+async def _all_of(conn: Connection, keys: Keys, organiser_id: UUID, searches: Sequence[Search]) -> Sequence[Voucher]:
+    found: dict[UUID, Voucher] = {}
+    for search in searches:
+        for voucher in await vouchers.search_vouchers(
+            conn, keys, organiser_id=organiser_id, search=search, before=None, limit=FOUND_MAX
+        ):
+            found[voucher.voucher_id] = voucher
+    return sorted(found.values(), key=attrgetter("voucher_id"), reverse=True)
+
+
+async def visits_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
+    """Every charge and reversal of a voucher, oldest entry first."""
+    return await queries.select_visits(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+
+
+async def log_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
+    """Who has read about the voucher and who has changed it, newest first."""
+    return await queries.select_log(conn, organiser_id=organiser_id, subject_id=voucher_id)
+
+
+async def approvals_of(conn: Connection, *, organiser_id: UUID) -> Sequence[Record]:
+    """Who may be paid by an organiser, for what and when: approved by itself or for its region."""
+    return await queries.select_approvals(conn, organiser_id=organiser_id)
+
+
+def value_over_time(voucher: Voucher, history: VoucherHistory, visits: Sequence[Record]) -> Sequence[Event]:
+    """Every change of a voucher's value, oldest first. What is held counts as there: it is not charged yet."""
+    signs = {"raised": 1, "lowered": -1, "expired": -1, "cancelled": -1}
+    changes = [
+        (change.recorded_at, change.kind, signs[change.kind] * change.amount, None, change.effective_on)
+        for change in history.value_changes
+    ]
+    changed = sum(amount for _, kind, amount, _, _ in changes if kind in ("raised", "lowered"))
+    changes.append((voucher.created_at, "granted", voucher.granted - changed, None, voucher.valid_from))
+    changes += [
+        (visit["entered_at"], visit["kind"], -visit["amount"], visit["provider"], visit["service_date"])
+        for visit in visits
+    ]
+    left, events = 0, []
+    for at, kind, amount, who, day in sorted(changes, key=lambda change: change[0]):
+        left += amount
+        events.append(Event(at, kind, amount, left, who, day))
+    return events

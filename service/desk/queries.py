@@ -1,0 +1,71 @@
+"""Who has looked at a voucher, what was charged to it, and who may be paid: what the desk alone asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+# A page that is shown again within ten minutes is the same look; the live delivery asks every second.
+RECORD_VIEW = """
+INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id)
+SELECT $1, $2, $3, $4, $5
+ WHERE NOT EXISTS (SELECT FROM audit WHERE organiser_id = $1 AND subject_id = $5 AND actor = $3 AND action = $4
+                      AND recorded_at > now() - interval '10 minutes')
+"""
+
+
+async def record_view(
+    conn: Connection, *, organiser_id: UUID, audit_id: UUID, actor: str, action: str, subject_id: UUID
+) -> None:
+    await conn.execute(RECORD_VIEW, organiser_id, audit_id, actor, action, subject_id)
+
+
+# Of people only this organiser's: another's name is none of its business.
+SELECT_LOG = """
+SELECT a.recorded_at, a.action, a.reason, a.actor, p.name
+  FROM audit a
+  LEFT JOIN people p ON 'person:' || p.person_id = a.actor AND p.organiser_id = a.organiser_id
+ WHERE a.organiser_id = $1 AND a.subject_id = $2
+ ORDER BY a.recorded_at DESC, a.audit_id DESC LIMIT 200
+"""
+
+
+async def select_log(conn: Connection, *, organiser_id: UUID, subject_id: UUID) -> Sequence[Record]:
+    """Newest first."""
+    return list(await conn.fetch(SELECT_LOG, organiser_id, subject_id))
+
+
+SELECT_VISITS = """
+SELECT e.entry_id, e.kind, e.amount, e.service_date, e.starts_at, e.ends_at, e.entered_at, e.pays_cents, e.own_cents,
+       e.visit_type, e.task_type, p.name AS provider,
+       EXISTS (SELECT FROM disputes d WHERE d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id
+                  AND d.resolved_at IS NULL) AS disputed
+  FROM entries e JOIN providers p USING (provider_id)
+ WHERE e.organiser_id = $1 AND e.voucher_id = $2
+ ORDER BY e.entered_at, e.entry_id
+"""
+
+
+async def select_visits(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
+    """Every charge and every part of one that was taken back, in the order in which they were entered."""
+    return list(await conn.fetch(SELECT_VISITS, organiser_id, voucher_id))
+
+
+# A region's approvals are shown to its organisers, which share them.
+SELECT_APPROVALS = """
+SELECT p.business_id, p.name, p.suspended_at, a.programme, a.valid_from, a.valid_to, r.name AS region
+  FROM organisers o
+  JOIN approvals a ON a.organiser_id = o.organiser_id OR a.region_id = o.region_id
+  JOIN providers p USING (provider_id)
+  LEFT JOIN regions r ON r.region_id = a.region_id
+ WHERE o.organiser_id = $1
+ ORDER BY p.name, p.business_id, a.programme
+"""
+
+
+async def select_approvals(conn: Connection, *, organiser_id: UUID) -> Sequence[Record]:
+    return list(await conn.fetch(SELECT_APPROVALS, organiser_id))
