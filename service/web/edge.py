@@ -134,14 +134,14 @@ async def send_stream(raw: web.Request, stream: Stream) -> web.StreamResponse:
         if raw.method == "HEAD":
             await response.prepare(raw)
             return response
-        chunk = await anext(chunks, b"")
+        chunk = await anext(chunks, None)
         is_whole = False
         try:
             await response.prepare(raw)
-            while chunk:
+            while chunk is not None:
                 async with asyncio.timeout(TAKE_TIMEOUT_S):
                     await response.write(chunk)
-                chunk = await anext(chunks, b"")
+                chunk = await anext(chunks, None)
             await response.write_eof()
             is_whole = True
         except (ConnectionError, TimeoutError, SeteliError) as error:

@@ -65,6 +65,18 @@ async def test_a_stream_is_sent_whole_and_as_what_it_is(client: Client, tap: Tap
     assert tap.is_closed.is_set()
 
 
+async def test_a_chunk_with_nothing_in_it_is_not_the_end(
+    client: Client, tap: Tap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def chunks(many: int, _fails_at: int | None = None) -> AsyncGenerator[bytes, None]:
+        for _ in range(many):
+            yield b""
+            yield CHUNK
+
+    monkeypatch.setattr(tap, "chunks", chunks)
+    assert await (await client.get("/2")).read() == CHUNK * 2
+
+
 async def test_a_stream_of_nothing_is_an_empty_answer(client: Client) -> None:
     answer = await client.get("/0")
     assert (answer.status, await answer.read()) == (200, b"")
