@@ -22,6 +22,7 @@ from service.vouchers.changes import VoucherHistory
 from service.vouchers.model import SENDABLE, Contact, Search, Voucher
 
 VIEW_ACTION = "voucher.view"
+FOUND_ACTION = "voucher.found"
 FOUND_MAX = 50
 _LAST_FOUR = re.compile(r"[0-9]{4}")
 
@@ -38,17 +39,19 @@ class Event:
     day: date | None = None
 
 
-async def record_view(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, actor: str) -> None:
+async def record_view(
+    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, actor: str, action: str = VIEW_ACTION
+) -> None:
     """Note that somebody has read about a family: people may ask who has read their data."""
     await queries.record_view(
-        conn, organiser_id=organiser_id, audit_id=uuid7(), actor=actor, action=VIEW_ACTION, subject_id=voucher_id
+        conn, organiser_id=organiser_id, audit_id=uuid7(), actor=actor, action=action, subject_id=voucher_id
     )
 
 
 async def find_vouchers(
-    conn: Connection, keys: Keys, *, organiser_id: UUID, text: str, countries: Sequence[str]
+    conn: Connection, keys: Keys, *, organiser_id: UUID, text: str, countries: Sequence[str], actor: str
 ) -> Sequence[Voucher]:
-    """The organiser's vouchers that a text may mean, newest first.
+    """The organiser's vouchers that a text may mean, newest first; that they were found is noted, as reading is.
 
     A phone number, an e-mail address, a decision's or client's reference, or the last four digits of a code.
     """
@@ -59,7 +62,12 @@ async def find_vouchers(
         searches.append(Search(phone=parse_mobile(text, countries)))
     with suppress(EmailInvalid):
         searches.append(Search(email=parse_email(text)))
-    return await _all_of(conn, keys, organiser_id, searches)
+    found = await _all_of(conn, keys, organiser_id, searches)
+    for voucher in found:
+        await record_view(
+            conn, organiser_id=organiser_id, voucher_id=voucher.voucher_id, actor=actor, action=FOUND_ACTION
+        )
+    return found
 
 
 async def recent_vouchers(conn: Connection, keys: Keys, *, organiser_id: UUID, limit: int) -> Sequence[Voucher]:

@@ -11,6 +11,7 @@ function pause() {
 }
 
 async function look() {
+  if (Date.now() - began > 20 * 60000) return; // a page that is forgotten must not keep somebody signed in
   if (document.hidden) return later();
   try {
     const answer = await fetch(part.dataset.source, { redirect: "manual", headers: { Accept: "text/html" } });

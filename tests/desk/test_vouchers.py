@@ -37,6 +37,10 @@ async def test_a_voucher_is_found_by_whatever_the_family_can_tell(here: Installa
     assert answer.status == 200
     assert made["voucher_id"] in page
     assert "of another" not in page
+    async with here.resources.pool.acquire() as conn:
+        found = await conn.fetch("SELECT subject_id, actor FROM audit WHERE action = 'voucher.found'")
+    assert [str(row["subject_id"]) for row in found] == [made["voucher_id"]]
+    assert found[0]["actor"].startswith("person:")
 
 
 async def test_one_voucher_shows_its_life_and_never_its_code_or_contact(here: Installation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, cast
 
 from service.channels.gateway import ChannelName, EmailContent
@@ -18,7 +19,7 @@ from service.organisers.model import Organiser
 from service.organisers.operations import find_programme, list_programmes, organiser_by_id
 from service.vouchers import operations as vouchers
 from service.vouchers.codes import show_code
-from service.vouchers.decisions import NewDecision, check_rules, read_decision
+from service.vouchers.decisions import HELSINKI, NewDecision, check_rules, read_decision
 from service.vouchers.model import Voucher, VoucherUnknown
 from service.vouchers.texts import MESSAGE_KIND, message_fields
 from service.vouchers.timeline import tell_message
@@ -115,15 +116,25 @@ def _latest(messages: Sequence[ShownMessage], language: str) -> dict[str, Any]:
     """The newest message about the voucher itself, and where it is."""
     own = [message for message in messages if message.kind == MESSAGE_KIND]
     if not own:
-        return {"message": None, "told": "", "is_ended": False, "earlier": []}
+        return {"message": None, "told": "", "is_ended": True, "earlier": [], "clocks": {}}
     *before, message = own
     chain = [each for each in before if each.message_id == message.fallback_of]
     return {
         "message": message,
         "told": tell_message(message, language),
+        "clocks": {
+            "queued": _clock(message.created_at),
+            "sent": _clock(message.accepted_at),
+            "delivered": _clock(message.delivered_at),
+        },
         "is_ended": message.state in ENDED,
         "earlier": [tell_message(each, language) for each in chain],
     }
+
+
+def _clock(at: datetime | None) -> str:
+    """To the second, in Finland: whoever looks is on the phone with the family."""
+    return "" if at is None else f"{at.astimezone(HELSINKI):%H:%M:%S}"
 
 
 async def _read(call: PageCall, conn: Connection) -> tuple[Organiser, NewDecision]:

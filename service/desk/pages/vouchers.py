@@ -40,6 +40,7 @@ EVENTS = {
 }
 ACTIONS_LOGGED = {
     "voucher.view": N_("read this page"),
+    "voucher.found": N_("found it by searching"),
     "voucher.resend": N_("sent again"),
     "voucher.replace_code": N_("new code"),
     "voucher.change_contact": N_("other contact"),
@@ -78,6 +79,7 @@ async def search(call: PageCall) -> PageReply:
             organiser_id=call.visitor.owner_id,
             text=form.text,
             countries=call.resources.settings.sms_countries,
+            actor=call.visitor.actor,
         )
         names = await programme_names(call, conn)
     return await render(call, "desk/vouchers.html", found=_shown(found), names=names, is_search=True)
