@@ -65,6 +65,7 @@ async def test_a_decision_is_previewed_granted_and_followed(here: Installation) 
     assert "<html" not in await part.text()
     async with here.resources.pool.acquire() as conn:
         row = await conn.fetchrow("SELECT created_by, granted, weekly_visits, status FROM decisions")
+        assert row is not None
         assert row["created_by"].startswith("person:")
         assert (row["granted"], row["weekly_visits"], row["status"]) == (720, 2, "provisional")
         await conn.execute("UPDATE messages SET state = 'delivered', accepted_at = now(), delivered_at = now()")

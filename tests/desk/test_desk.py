@@ -108,6 +108,7 @@ async def test_an_admin_sets_the_next_rules_and_nobody_else(here: Installation) 
             " JOIN organisers o USING (organiser_id) WHERE o.slug = 'kuusirannan-hva' AND programme = 'kotipalvelu'"
             " ORDER BY starts_on DESC LIMIT 1"
         )
+    assert row is not None
     assert (row["weekday_cents"], row["saturday_cents"], row["step"]) == (3400, 4470, 15)
     assert row["starts_on"] == TODAY + timedelta(days=1)
     assert row["created_by"].startswith("person:")
@@ -115,6 +116,8 @@ async def test_an_admin_sets_the_next_rules_and_nobody_else(here: Installation) 
     assert early.status == 400
     assert (await admin.get("/desk/programmes/none-such")).status == 404
     assert (await admin.get("/desk/programmes")).status == 200
+    reader = await sign_in_as(here, "caseworker", language="fi")
+    assert "kuten arkisin" in words_in(await (await reader.get(page)).text())
 
 
 async def test_a_supervisor_approves_and_ends_and_a_caseworker_looks(here: Installation) -> None:
@@ -133,6 +136,7 @@ async def test_a_supervisor_approves_and_ends_and_a_caseworker_looks(here: Insta
             "SELECT valid_to FROM approvals a JOIN providers p USING (provider_id)"
             " WHERE business_id = '9000101-4' AND programme = 'siivousapu' AND organiser_id IS NOT NULL"
         )
+        assert row is not None
         assert str(row["valid_to"]) == last
         assert await conn.fetchval("SELECT count(*) FROM audit WHERE action = 'provider.approve'") == 2
     regional = {"business_id": "9000101-4", "programme": "kotipalvelu", "last_day": last}

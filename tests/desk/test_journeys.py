@@ -80,7 +80,7 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
                 assert answer.status == 201, await answer.text()
             await page.reload()
             await picture(page, f"voucher-{width}")
-            await page.get_by_role("link", name="Cancel", exact=True).click()
+            await page.get_by_role("link", name="Cancel the voucher").click()
             await picture(page, f"cancel-{width}")
             await fill_in(page, "KH-2")
             await expect(page.get_by_role("alert")).to_contain_text("already has 1 voucher")

@@ -297,7 +297,7 @@ ACTIONS: dict[str, Action] = {
         ),
         Action(
             "cancel",
-            N_("Cancel"),
+            N_("Cancel the voucher"),
             N_("No visit from that day on is paid. Earlier visits can still be charged; later bookings are dropped."),
             N_("The voucher is cancelled."),
             _cancel,

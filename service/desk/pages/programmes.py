@@ -161,29 +161,29 @@ def _euros(cents: int | None) -> str:
 
 
 def _in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tuple[str, str]]:
-    say, language = call.gettext, call.language
+    language = call.language
     evening = (
         f"{_worth(call, rules.evening_cents)}, {rules.evening_from:%H:%M}–{rules.evening_to:%H:%M}"
         if rules.evening_from
-        else say("as on weekdays")
+        else call.gettext("as on weekdays")
     )
     caps = [f"{rules.weekly_visits} ×"] if rules.weekly_visits else []
     caps += [format_amount(rules.weekly_minutes, Unit.MINUTES, language)] if rules.weekly_minutes else []
-    yes, no = say("yes"), say("no")
+    yes, no = call.gettext("yes"), call.gettext("no")
     return [
-        (say("Value on weekdays"), _worth(call, rules.weekday_cents)),
-        (say("In the evening"), evening),
-        (say("On Saturdays"), _worth(call, rules.saturday_cents)),
-        (say("On Sundays and holidays"), _worth(call, rules.sunday_cents)),
-        (say("Midsummer and Christmas Eve are holidays"), yes if rules.eves_are_holidays else no),
-        (say("Step"), format_amount(rules.step, unit, language)),
-        (say("Rounding"), say(ROUNDINGS[rules.rounding])),
-        (say("A week, at most"), ", ".join(caps) or say("no limit")),
-        (say("Free for families by law"), yes if rules.free_by_law else no),
-        (say("Tasks"), ", ".join(rules.task_types) or "–"),
-        (say("A visit that found nobody is charged"), yes if rules.no_show_allowed else no),
-        (say("Bookings lapse, hours after the visit"), str(rules.hold_lapse_hours)),
-        (say("Visits can be entered, days after the end"), str(rules.late_entry_days)),
+        (call.gettext("Value on weekdays"), _worth(call, rules.weekday_cents)),
+        (call.gettext("In the evening"), evening),
+        (call.gettext("On Saturdays"), _worth(call, rules.saturday_cents)),
+        (call.gettext("On Sundays and holidays"), _worth(call, rules.sunday_cents)),
+        (call.gettext("Midsummer and Christmas Eve are holidays"), yes if rules.eves_are_holidays else no),
+        (call.gettext("Step"), format_amount(rules.step, unit, language)),
+        (call.gettext("Rounding"), call.gettext(ROUNDINGS[rules.rounding])),
+        (call.gettext("A week, at most"), ", ".join(caps) or call.gettext("no limit")),
+        (call.gettext("Free for families by law"), yes if rules.free_by_law else no),
+        (call.gettext("Tasks"), ", ".join(rules.task_types) or "–"),
+        (call.gettext("A visit that found nobody is charged"), yes if rules.no_show_allowed else no),
+        (call.gettext("Bookings lapse, hours after the visit"), str(rules.hold_lapse_hours)),
+        (call.gettext("Visits can be entered, days after the end"), str(rules.late_entry_days)),
     ]
 
 
