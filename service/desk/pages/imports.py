@@ -1,7 +1,8 @@
 """Many decisions from a file: what came of it, and the rows that were not granted, to be corrected and sent again.
 
-Done while the browser waits: five thousand rows took 1.7 s on a machine with two cores. Nothing of the file is kept here; the rejected rows
-go to the browser with the report, and come back from it to be downloaded. Larger files are for the command line.
+Done while the browser waits: five thousand rows took 1.7 s on a machine with two cores. Nothing of the file is kept
+here; the rejected rows go to the browser with the report, and come back from it to be downloaded. Larger files are for
+the command line.
 """
 
 from __future__ import annotations
