@@ -158,6 +158,12 @@ class ServiceDateInFuture(DebitRefused):
     code = "service_date_in_future"
 
 
+class VisitNotOver(DebitRefused):
+    """A visit is charged when it has been made; this one ends later than a quarter of an hour from now."""
+
+    code = "visit_not_over"
+
+
 class VoucherNotYetValid(DebitRefused):
     """The visit was before the voucher's first day (`valid_from`)."""
 
@@ -253,6 +259,7 @@ DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
     VoucherSuspended,
     VoucherCancelled,
     ServiceDateInFuture,
+    VisitNotOver,
     VoucherNotYetValid,
     VoucherExpired,
     LateEntryClosed,

@@ -124,6 +124,8 @@ async def _act(call: Call, caller: Caller) -> str:
         if form.get("action") == "acknowledge":
             await operations.acknowledge_breaker(conn, actor=caller.actor, reason=reason)
             return "acknowledged"
+        if form.get("action") != "lift":
+            raise _FormRefused
         credential_id = _credential_id(form.get("credential_id", ""))
         await operations.lift_block(conn, credential_id=credential_id, actor=caller.actor, reason=reason)
         return "lifted"

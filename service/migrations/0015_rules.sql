@@ -183,7 +183,7 @@ CREATE TABLE settled_entries (
 CREATE TABLE disputes (
     organiser_id uuid NOT NULL,
     entry_id     uuid NOT NULL,
-    raised_by    text NOT NULL,     -- 'family', or 'key:<id>'
+    raised_by    text NOT NULL,     -- 'family', or 'credential:<id>'
     reason       text,
     raised_at    timestamptz NOT NULL DEFAULT now(),
     resolved_at  timestamptz,

@@ -229,19 +229,20 @@ BEGIN
         WHEN v.state = 'suspended' THEN 'voucher_suspended'
         WHEN v.state = 'cancelled' AND p_service_date >= v.cancelled_from THEN 'voucher_cancelled'
         WHEN p_service_date > p_today AND p_what IN ('debit', 'capture') THEN 'service_date_in_future'
+        WHEN o.ends_at > now() + interval '15 minutes' AND p_what IN ('debit', 'capture') THEN 'visit_not_over'
         WHEN p_service_date < v.valid_from THEN 'voucher_not_yet_valid'
         WHEN p_service_date > v.valid_to THEN 'voucher_expired'
         WHEN p_today > LEAST(v.valid_to, v.cancelled_from) + v_rules.late_entry_days THEN 'late_entry_closed'
         WHEN o.visit_type = 'no_show' AND NOT v_rules.no_show_allowed THEN 'no_show_not_allowed'
         WHEN v_rules.task_types <> '{}' AND o.task_type <> ALL(v_rules.task_types) THEN 'task_type_unknown'
-        WHEN o.starts_at IS NULL AND p_what <> 'validate' AND v_band = 'weekday' AND v.unit <> 'cents' AND v_rules.evening_from IS NOT NULL
+        WHEN o.starts_at IS NULL AND (p_what <> 'validate' OR o.amount IS NOT NULL) AND v_band = 'weekday' AND v.unit <> 'cents' AND v_rules.evening_from IS NOT NULL
              AND v_rules.weekday_cents IS NOT NULL AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents) THEN 'times_required'
         WHEN c.asked IS NULL THEN 'amount_required'
         WHEN c.asked > h.amount AND o.partial IS NOT TRUE THEN 'capture_above_hold'
         WHEN v.unit = 'minutes' AND o.segment_amounts IS NOT NULL AND c.asked <> (SELECT sum(s) FROM unnest(o.segment_amounts) s)
             THEN 'amount_differs_from_times'
         WHEN c.asked <= 0 OR c.asked % v_rules.step <> 0 THEN 'amount_not_in_steps'
-        WHEN v_rules.free_by_law AND c.own_cents > 0 THEN 'own_contribution_not_allowed'
+        WHEN v_rules.free_by_law AND c.own_cents > 0 AND c.amount = c.asked THEN 'own_contribution_not_allowed'
         -- Of a hold and another visit at the same moment, the later one was told apart when it was made: a capture at
         -- the moment that was held is not asked again.
         WHEN o.starts_at IS DISTINCT FROM h.starts_at AND o.starts_at IS NOT NULL AND o.duplicate_ok IS NOT TRUE AND (EXISTS (
@@ -256,7 +257,9 @@ BEGIN
                   AND k.provider_id = o.provider_id AND k.starts_at = o.starts_at AND k.state = 'held')) THEN 'possible_duplicate'
         WHEN v_needs_room AND c.used_visits + c.visits > c.cap_visits THEN 'weekly_visits_used'
         WHEN v_needs_room AND c.used_minutes + c.minutes > c.cap_minutes THEN 'weekly_minutes_used'
-        WHEN c.asked > v_room AND (o.partial IS NOT TRUE OR c.amount <= 0) THEN 'insufficient_value'
+        -- A part will not do where the family may not pay the rest.
+        WHEN c.asked > v_room AND (o.partial IS NOT TRUE OR c.amount <= 0 OR (v_rules.free_by_law AND p_what <> 'capture'))
+            THEN 'insufficient_value'
     END;
 
     IF c.outcome IN ('weekly_visits_used', 'weekly_minutes_used') THEN
@@ -530,7 +533,7 @@ BEGIN
         RETURN;
     END IF;
     IF outcome = 'ok' THEN
-        UPDATE holds k SET state = 'captured', ended_at = now(), ended_by = 'key:' || o.credential_id
+        UPDATE holds k SET state = 'captured', ended_at = now(), ended_by = 'credential:' || o.credential_id
         WHERE k.organiser_id = v_hold.organiser_id AND k.hold_id = p_hold;
         answer := write_debit(v_voucher, o, v_check, v_hold.service_date, v_hold, p_quiet_from, p_quiet_to);
     END IF;
@@ -569,7 +572,7 @@ BEGIN
         answer := '{}';
     ELSE
         PERFORM FROM vouchers v WHERE v.organiser_id = v_hold.organiser_id AND v.voucher_id = v_hold.voucher_id FOR NO KEY UPDATE;
-        IF free_hold(v_hold.organiser_id, p_hold, 'voided', 'key:' || p_credential, p_reason) THEN
+        IF free_hold(v_hold.organiser_id, p_hold, 'voided', 'credential:' || p_credential, p_reason) THEN
             outcome := 'ok';
             SELECT json_build_object('hold_id', p_hold, 'voucher_id', v.voucher_id, 'state', 'voided', 'amount', v_hold.amount,
                                      'unit', v.unit, 'ended_at', utc_text(now()), 'available', v.available)::text
@@ -666,7 +669,7 @@ BEGIN
                 INSERT INTO value_changes (organiser_id, change_id, voucher_id, kind, amount, effective_on, actor, reason, entry_id)
                 VALUES (d.organiser_id, gen_random_uuid(), d.voucher_id,
                         CASE WHEN v_voucher.cancelled_from IS NULL THEN 'expired' ELSE 'cancelled' END,
-                        v_amount, helsinki_today(), 'key:' || p_credential, 'reversal', p_entry);
+                        v_amount, helsinki_today(), 'credential:' || p_credential, 'reversal', p_entry);
             END IF;
             answer := json_build_object(
                 'reversal_id', p_entry, 'debit_id', d.entry_id, 'voucher_id', d.voucher_id,
@@ -688,6 +691,7 @@ DECLARE
     v_found record;
     v_voucher vouchers;
     v_check charge_check;
+    v_is_visit boolean;
     v_rules programme_rules;
     v_prices price_lists;
     v_today date := helsinki_today();
@@ -713,6 +717,7 @@ BEGIN
     END IF;
     v_rules := v_check.rules;
     v_prices := v_check.prices;
+    v_is_visit := o.amount IS NOT NULL OR o.starts_at IS NOT NULL OR v_voucher.unit IN ('visits', 'sessions');
     SELECT jsonb_build_object(
         'voucher_id', v_voucher.voucher_id, 'organiser', g.slug, 'organiser_name', g.name,
         'programme', v_voucher.programme, 'programme_names', p.names, 'unit', v_voucher.unit, 'step', v_rules.step,
@@ -725,9 +730,9 @@ BEGIN
         'task_types', v_rules.task_types, 'no_show_allowed', v_rules.no_show_allowed, 'free_by_law', v_rules.free_by_law,
         'times_asked', COALESCE(v_rules.evening_from IS NOT NULL AND v_rules.weekday_cents IS NOT NULL AND v_voucher.unit <> 'cents'
                                 AND (v_rules.evening_cents <> v_rules.weekday_cents OR v_prices.evening_cents <> v_prices.weekday_cents), false),
-        'amount', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.amount END,
-        'voucher_pays_cents', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.pays_cents END,
-        'family_pays_cents', CASE WHEN o.amount IS NOT NULL OR o.starts_at IS NOT NULL THEN v_check.own_cents END,
+        'amount', CASE WHEN v_is_visit THEN v_check.amount END,
+        'voucher_pays_cents', CASE WHEN v_is_visit THEN v_check.pays_cents END,
+        'family_pays_cents', CASE WHEN v_is_visit THEN v_check.own_cents END,
         'rates', CASE WHEN v_rules.weekday_cents IS NOT NULL THEN (
             SELECT jsonb_agg(jsonb_build_object('band', t.band, 'voucher_pays_cents', LEAST(t.value, t.price),
                                                 'family_pays_cents', t.price - LEAST(t.value, t.price)) ORDER BY t.i)

@@ -32,7 +32,8 @@ class Visit:
 def when(day: Day | None, clock: Clock | None, now: datetime) -> Visit | Answer:
     """The visit that is meant, or what is unclear about its time.
 
-    Times without a day are the last ones that have begun: what is texted at half past midnight was yesterday evening.
+    Times without a day are today's; over midnight they are last night's, if that visit is over (what is texted at one
+    was yesterday evening). Times that are still to come are for the rule book to refuse, not to be moved.
     """
     today = helsinki_day(now)
     service_date = day_of(day, today)
@@ -41,7 +42,8 @@ def when(day: Day | None, clock: Clock | None, now: datetime) -> Visit | Answer:
     if clock is None:
         return Visit(service_date, is_today=day is None)
     visit = _at(service_date, clock)
-    if isinstance(visit, Visit) and day is None and visit.starts_at is not None and visit.starts_at > now:
+    goes_over_midnight = clock.ends <= clock.starts
+    if day is None and goes_over_midnight and isinstance(visit, Visit) and visit.starts_at and visit.starts_at > now:
         return _at(service_date - timedelta(days=1), clock)
     return visit
 

@@ -216,7 +216,7 @@ async def _read_body(raw: web.Request, model: type[RequestModel], language: str)
         raise BodyTooSlow from None
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge(max_bytes=MAX_BODY_BYTES) from None
-    except web.RequestPayloadError:  # not in the encoding that it claims, or cut off
+    except (web.RequestPayloadError, ConnectionError):  # not in the encoding that it claims, or cut off
         raise BrokenJson from None
     try:
         return model.model_validate_json(content)

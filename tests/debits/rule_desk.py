@@ -38,7 +38,7 @@ class Line:
     refused: str | None = None
     says: tuple[str, str, str] | None = None
     does: str = "debit"
-    at: str = "2026-11-18T12:00"
+    at: str = "2026-11-18T20:00"
     rules: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "minutes"
     prices: Mapping[str, int] | None = None

@@ -235,32 +235,41 @@ class Voucher:
     # What is decided, in the order of precedence.
 
     def judge(
-        self, ask: Ask, what: str, *, today: date, hold: Hold | None = None, booked: tuple[Part, ...] | None = None
+        self,
+        ask: Ask,
+        what: str,
+        *,
+        today: date,
+        now: datetime,
+        hold: Hold | None = None,
+        booked: tuple[Part, ...] | None = None,
     ) -> Verdict:
         """`what`: debit, hold, capture (of `hold`, with the parts that were `booked`) or validate."""
         rules = self.programme.rules_on(ask.day)
         told = self.parts(ask) if booked is None else None
         found = self.work_out(ask, what, rules, told or booked, hold)
         refusal = (
-            self.refusal_by_state(ask, what, today, rules)
+            self.refusal_by_state(ask, what, today, now, rules)
             or self.refusal_by_programme(ask, what, rules)
             or self.refusal_by_amount(rules, found, told, hold, partial=ask.partial)
             or ("possible_duplicate" if self.is_double(ask, hold) else None)
             or self.refusal_by_week(ask, found, hold)
-            or self.refusal_by_value(ask, found, hold)
+            or self.refusal_by_value(ask, what, rules, found, hold)
         )
         found = replace(found, refusal=refusal, used=self.week_use(ask.day, hold))
         if refusal in ("weekly_visits_used", "weekly_minutes_used"):
             return replace(found, next_allowed=self.next_allowed(ask.day, found, hold))
         return found
 
-    def refusal_by_state(self, ask: Ask, what: str, today: date, rules: Rules) -> str | None:
+    def refusal_by_state(self, ask: Ask, what: str, today: date, now: datetime, rules: Rules) -> str | None:
         if self.state in ("closed", "suspended"):
             return f"voucher_{self.state}"
         if self.state == "cancelled" and self.cancelled_from is not None and ask.day >= self.cancelled_from:
             return "voucher_cancelled"
         if ask.day > today and what in ("debit", "capture"):
             return "service_date_in_future"
+        if what in ("debit", "capture") and ask.ends_at is not None and ask.ends_at > now + timedelta(minutes=15):
+            return "visit_not_over"
         if ask.day < self.valid_from:
             return "voucher_not_yet_valid"
         if ask.day > self.valid_to:
@@ -281,7 +290,8 @@ class Voucher:
             and self.programme.unit != "cents"
             and band_of_day(ask.day, rules, self.programme.calendar) == "weekday"
         )
-        return "times_required" if hours_decide and ask.starts_at is None and what != "validate" else None
+        is_visit = what != "validate" or ask.amount is not None
+        return "times_required" if hours_decide and ask.starts_at is None and is_visit else None
 
     def refusal_by_amount(
         self, rules: Rules, found: Verdict, told: tuple[Part, ...] | None, hold: Hold | None, *, partial: bool
@@ -294,7 +304,8 @@ class Voucher:
             return "amount_differs_from_times"
         if found.asked <= 0 or found.asked % rules.step:
             return "amount_not_in_steps"
-        return "own_contribution_not_allowed" if rules.free_by_law and (found.own or 0) > 0 else None
+        is_whole = found.amount == found.asked
+        return "own_contribution_not_allowed" if rules.free_by_law and is_whole and (found.own or 0) > 0 else None
 
     def is_double(self, ask: Ask, hold: Hold | None) -> bool:
         if ask.starts_at is None or ask.duplicate_ok or (hold is not None and ask.starts_at == hold.ask.starts_at):
@@ -311,11 +322,12 @@ class Voucher:
             return None  # what is held has its place in the week already
         return over_the_cap(self.caps_on(ask.day), self.week_use(ask.day, hold), found)
 
-    def refusal_by_value(self, ask: Ask, found: Verdict, hold: Hold | None) -> str | None:
+    def refusal_by_value(self, ask: Ask, what: str, rules: Rules, found: Verdict, hold: Hold | None) -> str | None:
         assert found.asked is not None
         if found.asked <= self.room(hold):
             return None
-        return None if ask.partial and found.amount > 0 else "insufficient_value"
+        may_be_part = ask.partial and found.amount > 0 and (what == "capture" or not rules.free_by_law)
+        return None if may_be_part else "insufficient_value"
 
     def next_allowed(self, day: date, found: Verdict, hold: Hold | None) -> date | None:
         last = min(self.valid_to, self.cancelled_from - timedelta(days=1)) if self.cancelled_from else self.valid_to
@@ -388,8 +400,8 @@ class Voucher:
 
     # What happens then.
 
-    def debit(self, entry: str, ask: Ask, *, today: date) -> Verdict:
-        verdict = self.judge(ask, "debit", today=today)
+    def debit(self, entry: str, ask: Ask, *, today: date, now: datetime) -> Verdict:
+        verdict = self.judge(ask, "debit", today=today, now=now)
         if verdict.refusal is None:
             self.book(entry, ask, verdict)
         return verdict
@@ -402,7 +414,7 @@ class Voucher:
         )  # fmt: skip
 
     def hold(self, hold_id: str, ask: Ask, *, today: date, now: datetime) -> Verdict:
-        verdict = self.judge(ask, "hold", today=today)
+        verdict = self.judge(ask, "hold", today=today, now=now)
         midnight = datetime.combine(ask.day + timedelta(days=1), time(), HELSINKI)
         hours = timedelta(hours=self.programme.rules_on(ask.day).hold_lapse_hours)
         lapses_at = (ask.ends_at or midnight).astimezone(UTC) + hours
@@ -427,7 +439,7 @@ class Voucher:
         parts = None
         if ask.starts_at is None:
             ask, parts = self.as_booked(ask, hold)
-        verdict = self.judge(ask, "capture", today=today, hold=hold, booked=parts)
+        verdict = self.judge(ask, "capture", today=today, now=now, hold=hold, booked=parts)
         if verdict.refusal is None:
             hold.state = "captured"
             self.book(entry, ask, verdict)

@@ -92,6 +92,16 @@ LINES = (
              "Besöksdagen 19.11.2026 ligger i framtiden. → Debitera besöket när det är gjort.",
              "The visit's date 19 November 2026 is in the future. → Charge a visit when it has been made.",
          )),
+    Line("a visit is charged when it was made", "one that goes on", visit("2026-11-18T23:00", "2026-11-18T23:59"),
+         refused="visit_not_over", at="2026-11-18T23:30",
+         says=(
+             "Käynti ei ole vielä ohi. → Veloita käynti, kun se on tehty. Tulevaa käyntiä varten voi tehdä varauksen.",
+             "Besöket är inte över ännu. → Debitera besöket när det är gjort. För ett kommande besök kan man göra "
+             "en reservering.",
+             "The visit is not over yet. → Charge a visit when it has been made. A visit to come can be held.",
+         )),
+    Line("a visit is charged when it was made", "ten minutes early", visit("2026-11-18T10:00", "2026-11-18T11:00"),
+         (60, 3350, 0), at="2026-11-18T10:50"),
     Line("a hold is for tomorrow, too", "", visit("2026-11-19T09:00", "2026-11-19T10:00"), (60, 3350, 0), does="hold"),
     Line("a voucher pays from its first day on", "on it", on("2026-10-04"), SUNDAY_HOUR,
          voucher={"valid_from": date(2026, 10, 4)}),
@@ -293,10 +303,10 @@ LINES = (
          voucher={"caps": (2, None)}, before=(("debit", on("2026-11-14")),)),
     Line("so many visits a week", "the third of two", on("2026-11-15"), refused="weekly_visits_used",
          says=(
-             "Viikossa on 2 käyntiä, ja niistä on käytetty tai varattu 2. → Seuraava mahdollinen päivä: "
+             "Käyntejä viikossa 2, käytetty tai varattu 2. → Seuraava mahdollinen päivä: "
              "16.11.2026.",
-             "Veckan har 2 besök, och 2 av dem är använda eller reserverade. → Nästa möjliga dag: 16.11.2026.",
-             "The week has 2 visits, and 2 of them are used or held. → Next possible day: 16 November 2026.",
+             "Besök i veckan: 2, använda eller reserverade: 2. → Nästa möjliga dag: 16.11.2026.",
+             "Visits a week: 2; used or held: 2. → Next possible day: 16 November 2026.",
          ),
          voucher={"caps": (2, None)}, before=(("debit", on("2026-11-14")), ("debit", on("2026-11-14"))),
          tells={"used_visits": 2, "weekly_visits": 2, "next_allowed_date": "2026-11-16"}),
@@ -490,11 +500,11 @@ LINES = (
          ), before=(("replace-code", {}),)),
     Line("five misses in an hour stop a key", "the sixth request", HOUR, refused="credential_blocked",
          says=(
-             "Avaimella on kysytty liian monta tuntematonta koodia. Se on pysäytetty 18.11.2026 13.00 asti. → "
+             "Avaimella on kysytty liian monta tuntematonta koodia. Se on pysäytetty 18.11.2026 21.00 asti. → "
              "Odota, tai ota yhteys ylläpitoon.",
-             "För många okända koder har frågats med nyckeln. Den är spärrad till 18.11.2026 13:00. → Vänta, "
+             "För många okända koder har frågats med nyckeln. Den är spärrad till 18.11.2026 21:00. → Vänta, "
              "eller kontakta administratören.",
-             "Too many unknown codes were tried with this key. It is stopped until 18 November 2026 13:00. → "
+             "Too many unknown codes were tried with this key. It is stopped until 18 November 2026 21:00. → "
              "Wait, or contact the operator.",
          ),
          before=(("miss", {}),) * 5),

@@ -45,7 +45,7 @@ ANCHORS = tuple(
 HOURS = tuple(time.fromisoformat(clock) for clock in ("00:30", "02:30", "08:00", "16:15", "20:00", "23:00"))
 LENGTHS = (15, 30, 45, 60, 90, 120, 180, 480)
 TARIFFS = (3350, 3790, 4475, 5580, 4001, 3333)
-SAID_BY_DEBIT_ALONE = {"times_required", "service_date_in_future"}
+SAID_BY_DEBIT_ALONE = {"times_required", "service_date_in_future", "visit_not_over"}
 
 
 def rates() -> st.SearchStrategy[dict[str, int]]:
@@ -198,10 +198,10 @@ class RuleMachine(RuleBasedStateMachine):
         ask, entry = self.ask(drawn), uuid7()
         order = self.card.order(ask, new_id=entry, key=entry.hex, parts=self.voucher.parts(ask))
         outcome, before = self.run(self.card.validate(self.conn, order))
-        expected = self.voucher.judge(ask, "validate", today=self.today)
+        expected = self.voucher.judge(ask, "validate", today=self.today, now=self.now)
         assert (outcome, before["refusal"]) == ("ok", expected.refusal)
         answer = self.send(lambda: self.card.debit(self.conn, order))
-        self.agree(answer, self.voucher.debit(str(entry), ask, today=self.today))
+        self.agree(answer, self.voucher.debit(str(entry), ask, today=self.today, now=self.now))
         if answer.outcome not in SAID_BY_DEBIT_ALONE and expected.asked is not None and ask.amount is not None:
             assert before["refusal"] == (None if answer.outcome == "ok" else answer.outcome)
         if answer.outcome == "ok" and (ask.amount is not None or ask.starts_at is not None):

@@ -117,7 +117,7 @@ class Client:
         ask, entry = self.ask(), uuid7()
 
         def act(voucher: Voucher) -> tuple[str, int | None]:
-            return told_of(voucher, voucher.debit(str(entry), ask, today=TODAY))
+            return told_of(voucher, voucher.debit(str(entry), ask, today=TODAY, now=NOW))
 
         order = card.order(ask, new_id=entry, key=entry.hex, parts=None)
         if (await self.record(card, act, card.debit(self.conn, order))).outcome == "ok":

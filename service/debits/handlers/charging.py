@@ -34,6 +34,7 @@ from service.debits.model import (
     AlreadyReversed,
     AmountNotInSteps,
     CaptureAboveHold,
+    ChargeOrder,
     DebitNotFound,
     DebitSettled,
     ReversalAboveDebit,
@@ -53,6 +54,12 @@ VISIT_REFUSALS = tuple(error for error in DEBIT_REFUSALS if error is not Capture
 class ValidateRequest(CodeVisit):
     visit_type: VisitType = "visit"
     task_type: TaskType = None
+    on_insufficient: Annotated[
+        Literal["refuse", "partial"], Field(description="partial: charge what is left, in whole steps, if it is less")
+    ] = "refuse"
+    allow_duplicate: Annotated[
+        bool, Field(description="Another visit did begin at the same moment: charge this one, too")
+    ] = False
 
 
 class RefusalModel(AnswerModel):
@@ -108,12 +115,6 @@ class ValidateAnswer(AnswerModel):
 class DebitRequest(ValidateRequest):
     worker: Worker = None
     reference: Reference = None
-    on_insufficient: Annotated[
-        Literal["refuse", "partial"], Field(description="partial: charge what is left, in whole steps, if it is less")
-    ] = "refuse"
-    allow_duplicate: Annotated[
-        bool, Field(description="Another visit did begin at the same moment: charge this one, too")
-    ] = False
 
 
 class DebitAnswer(AnswerModel):
@@ -172,8 +173,7 @@ async def post_validate(call: Call) -> Reply:
     """Say what a code is good for."""
     asked = call.body_as(ValidateRequest)
     order = code_order(call, asked, None, new_id=uuid7(), ahead=FARTHEST_VISIT)
-    order = replace(order, visit_type=asked.visit_type, task_type=asked.task_type)
-    found = await operations.validate(call.resources.pool, order)
+    found = await operations.validate(call.resources.pool, _as_visit(order, asked))
     refusal = _refusal(found, call.language)
     known = {name: value for name, value in found.items() if name in ValidateAnswer.model_fields and name != "refusal"}
     names: Mapping[str, str] = found["programme_names"]
@@ -189,15 +189,7 @@ async def post_debit(call: Call) -> Reply:
     started = time.perf_counter()
     asked = call.body_as(DebitRequest)
     order = code_order(call, asked, required_claim(call), new_id=uuid7(), ahead=timedelta(days=2))
-    order = replace(
-        order,
-        visit_type=asked.visit_type,
-        task_type=asked.task_type,
-        worker=asked.worker,
-        reference=asked.reference,
-        partial=asked.on_insufficient == "partial",
-        duplicate_ok=asked.allow_duplicate,
-    )
+    order = replace(_as_visit(order, asked), worker=asked.worker, reference=asked.reference)
     group = cast(DebitResources, call.resources).debit_group
     verdict = await operations.debit(group, call.resources.pool, order)
     metrics.debit_s.labels("ok" if verdict.is_success else "refused").observe(time.perf_counter() - started)
@@ -223,6 +215,16 @@ async def post_reverse(call: Call) -> Reply:
         quiet=call.resources.settings.quiet_hours,
     )
     return verdict_reply(verdict)
+
+
+def _as_visit(order: ChargeOrder, asked: ValidateRequest) -> ChargeOrder:
+    return replace(
+        order,
+        visit_type=asked.visit_type,
+        task_type=asked.task_type,
+        partial=asked.on_insufficient == "partial",
+        duplicate_ok=asked.allow_duplicate,
+    )
 
 
 def _refusal(found: Mapping[str, Any], language: str) -> RefusalModel | None:

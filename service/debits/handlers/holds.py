@@ -38,6 +38,7 @@ from service.debits.model import (
     NoShowNotAllowed,
     RulesChanging,
     ServiceDateInFuture,
+    VisitNotOver,
     VisitType,
 )
 from service.money import Unit
@@ -45,7 +46,7 @@ from service.vouchers.codes import CodeCheckDigit, CodeLength
 from service.web import AnswerModel, Call, QueryModel, Reply, RequestModel, Route
 
 HoldState = Literal["held", "captured", "voided", "lapsed"]
-NOT_OF_HOLDS = (ServiceDateInFuture, NoShowNotAllowed)
+NOT_OF_HOLDS = (ServiceDateInFuture, VisitNotOver, NoShowNotAllowed)
 
 
 class HoldRequest(CodeVisit):

@@ -212,7 +212,7 @@ async def test_a_full_week_is_told_with_the_next_day(here: Installation, desk: D
     assert "Next possible day" in page
     confirmation = await desk.browser.get(f"{await desk.open(code)}/confirm?{hours('1')}")
     text = await confirmation.text()
-    assert "The week has" in words_in(text)
+    assert "Visits a week" in words_in(text)
     assert "/charge" not in text
 
 
