@@ -153,7 +153,10 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 },
                 images={VOUCHER: partial(_voucher_images, settings.public_url)},
                 repairs=(partial(vouchers.queue_missing_messages, pool, keys),),
-                tidying=(partial(attention.keep_in_order, pool), partial(sweep_people, pool),),
+                tidying=(
+                    partial(attention.keep_in_order, pool),
+                    partial(sweep_people, pool),
+                ),
                 schedules=vouchers.schedules(pool, keys),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),
