@@ -10,6 +10,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from service.db import Connection
+from service.debits.model import ChargeOrder
 from service.staff.model import Worker
 
 _WORKER = "worker_id, provider_id, name, language, phone_hint, locked_at, created_at, removed_at"
@@ -151,6 +152,36 @@ COUNT_CHARGE = "UPDATE workers SET charges = charges + 1 WHERE worker_id = $1"
 
 async def count_charge(conn: Connection, *, worker_id: UUID) -> None:
     await conn.execute(COUNT_CHARGE, worker_id)
+
+
+# One that was repeated because its answer was late is asked about; the request that charged it is answered again.
+HAS_CHARGED_ALIKE = """
+SELECT EXISTS (
+    SELECT FROM codes c
+      JOIN entries e ON e.organiser_id = c.organiser_id AND e.voucher_id = c.voucher_id AND e.service_date = $4
+     WHERE c.organiser_id = $2 AND c.code_id = $3 AND e.credential_id = $1 AND e.kind = 'debit'
+       AND e.amount = coalesce($5, e.amount) AND e.entered_at > now() - interval '12 hours'
+       AND NOT EXISTS (SELECT FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id)
+) AND NOT EXISTS (SELECT FROM requests q WHERE q.owner_id = $6 AND q.idempotency_key = $7)
+"""
+
+
+async def has_charged_alike(
+    conn: Connection, order: ChargeOrder, *, organiser_id: UUID, code_id: UUID, service_date: date
+) -> bool:
+    """Whether this worker has charged as much of the voucher, for the same day, within half a day."""
+    return bool(
+        await conn.fetchval(
+            HAS_CHARGED_ALIKE,
+            order.credential_id,
+            organiser_id,
+            code_id,
+            service_date,
+            order.amount,
+            order.provider_id,
+            order.key,
+        )
+    )
 
 
 SELECT_NOW = "SELECT now()"

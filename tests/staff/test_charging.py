@@ -137,6 +137,19 @@ async def test_the_question_is_answered_with_the_number_it_shows_and_charges_exa
     assert key == f"sms:twilio:{first}"
 
 
+async def test_the_same_visit_texted_again_is_asked_about_and_may_be_meant(door: Door) -> None:
+    """The answer came late, and the worker texts once more: two texts, two ids, one visit."""
+    first = f"{door.code} 1,5 {door.pin}"
+    assert "veloitettu" in await door.say(first)
+    question = await door.say(first)
+    assert "veloitetaanko" in question
+    assert await door.debits() == 1
+    number = re.search(r"vastaa (\d{4})", question)
+    assert number is not None
+    assert "veloitettu" in await door.say(number[1])
+    assert "veloitettu" in await door.say(f"{door.code} 0,5 {door.pin}"), "another length is another visit"
+
+
 async def test_the_question_is_over_after_a_quarter_of_an_hour(door: Door) -> None:
     [number] = re.findall(r"vastaa (\d{4})", await door.say(f"{door.code} 2,5"))
     await door.town.here.resources.pool.execute(
@@ -394,8 +407,8 @@ async def test_texts_at_once_charge_no_more_than_a_day_allows(
         worker = await register(town)
         voucher = await town.here.decide(weekly=None, beneficiary=MAIJA)
         door = Door(town, worker, voucher, await town.here.code_of(voucher["voucher_id"]))
-        body = f"{door.code} 1 {door.pin}"
-        await asyncio.gather(*(door.text(body, reference=f"SM{count:032}") for count in range(8)))
+        bodies = [f"{door.code} {15 * count} min {door.pin}" for count in range(1, 9)]
+        await asyncio.gather(*(door.text(body, reference=f"SM{count:032}") for count, body in enumerate(bodies)))
         assert await door.debits() == 2
 
 
@@ -407,15 +420,15 @@ async def test_a_worker_charges_so_often_a_day_and_is_answered_so_often(
     ) as town:
         worker, voucher = await register(town), await town.here.decide(weekly=None, beneficiary=MAIJA)
         door = Door(town, worker, voucher, await town.here.code_of(voucher["voucher_id"]))
-        for _ in range(2):
-            assert ": veloitettu" in await door.say(f"{door.code} 1 {door.pin}")
+        for hours in (1, 2):
+            assert ": veloitettu" in await door.say(f"{door.code} {hours} {door.pin}")
         assert "jo 2 kertaa" in await door.say(f"{door.code} 1 {door.pin}")
         assert "jo 2 kertaa" in await door.say(f"{door.code} 1")
         await town.text(f"{door.code} 1 {door.pin}", sender=PHONE)
         assert (await town.effects())[-1] == "over_limit"
         assert await door.debits() == 2
         await town.here.resources.pool.execute("UPDATE workers SET counted_on = counted_on - 1")
-        assert ": veloitettu" in await door.say(f"{door.code} 1 {door.pin}")
+        assert ": veloitettu" in await door.say(f"{door.code} 3 {door.pin}")
 
 
 async def test_a_worker_that_is_a_family_too_is_answered_as_each(door: Door) -> None:

@@ -121,6 +121,14 @@ class TextCharging:
         wanted = await self._work_out(conn, sender, said, typed)
         if isinstance(wanted, _Nothing):
             return await self._refuse(conn, sender, wanted)
+        if wanted.order.starts_at is None and await queries.has_charged_alike(
+            conn,
+            wanted.order,
+            organiser_id=wanted.organiser_id,
+            code_id=wanted.code_id,
+            service_date=wanted.service_date,
+        ):
+            return await self._ask_about(conn, sender, wanted)
         return await self._charge(conn, sender, wanted.order, wanted.organiser_id, wanted.last_four)
 
     async def _count_wrong(self, conn: Connection, sender: Sender, answer: Answer) -> Replied:
@@ -204,6 +212,9 @@ class TextCharging:
         wanted = await self._work_out(conn, sender, said, typed)
         if isinstance(wanted, _Nothing):
             return await self._refuse(conn, sender, wanted)
+        return await self._ask_about(conn, sender, wanted)
+
+    async def _ask_about(self, conn: Connection, sender: Sender, wanted: _Wanted) -> Replied:
         outcome, found = await validate_within(conn, wanted.order)
         refusal = outcome if outcome != OK else found["refusal"]
         if (
