@@ -82,7 +82,7 @@ async def test_an_invited_person_chooses_a_password_sets_up_an_app_and_is_signed
     assert page.status == 200
     assert "Aino Käki" in await page.text()
     again = await browser.get("/sign-in")
-    assert (again.status, again.headers["Location"]) == (303, "/people")
+    assert (again.status, again.headers["Location"]) == (303, "/desk")
 
 
 async def test_signing_in_takes_both_steps_and_makes_a_new_session_at_each(installation: Installation) -> None:
