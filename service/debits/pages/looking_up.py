@@ -33,11 +33,10 @@ from service.money import Unit
 from service.people.model import PROVIDER_ROLES
 from service.vouchers.codes import normalise_code
 from service.web import status_of
-from service.web.pages import N_, PageCall, PageReply, PageRoute, redirect, render
-from service.web.pages.assets import read_assets
+from service.web.pages import N_, PageCall, PageReply, PageRoute, redirect, render, third_party_address
 
-CAMERA_POLYFILL = "barcode-detector.js"
-"""A kept polyfill, when the set-up has put one beside our own scripts: for browsers that cannot read QR codes."""
+QR_READER = "qr/decode.js"
+"""For browsers that cannot read QR codes by themselves; there if the set-up could fetch it."""
 QUICK_MINUTES = (60, 90, 120, 180)
 OF_NO_DAY = (VoucherClosed, VoucherSuspended)
 """Refusals that another day would not change."""
@@ -73,7 +72,7 @@ async def show_code(call: PageCall) -> PageReply:
         call,
         "provider/code.html",
         digits=call.resources.settings.code_digits,
-        polyfill=CAMERA_POLYFILL if CAMERA_POLYFILL in read_assets() else None,
+        reader=third_party_address(QR_READER),
     )
 
 

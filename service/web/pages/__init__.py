@@ -5,7 +5,7 @@ errors) is done here, once, for all of them: the session, CSRF, the headers, the
 one: docs/pages.md.
 """
 
-from service.web.pages.assets import ASSET_ROUTE, asset_address
+from service.web.pages.assets import ASSET_ROUTES, asset_address, third_party_address
 from service.web.pages.calls import (
     FormModel,
     Note,
@@ -23,7 +23,7 @@ from service.web.pages.rendering import home_address, redirect, render, safe_nex
 from service.web.pages.words import N_, PAGE_LANGUAGES, translations
 
 __all__ = [
-    "ASSET_ROUTE",
+    "ASSET_ROUTES",
     "N_",
     "PAGE_LANGUAGES",
     "FormModel",
@@ -44,5 +44,6 @@ __all__ = [
     "render",
     "safe_next",
     "session_cookie_name",
+    "third_party_address",
     "translations",
 ]
