@@ -15,7 +15,8 @@ from service.debits.pages import PAGES as PROVIDER_PAGES
 from service.debits.pages import PUBLIC as PROVIDER_PUBLIC
 from service.desk.pages import PAGES as DESK_PAGES
 from service.guessing import handlers as guessing_handlers
-from service.guessing import pages as support_pages
+from service.guessing.pages import PAGES as SUPPORT_PAGES
+from service.guessing.pages import PUBLIC as SUPPORT_PUBLIC
 from service.people.pages import PAGES as PEOPLE_PAGES
 from service.people.pages import PUBLIC as PEOPLE_PUBLIC
 from service.resources import Resources, open_resources
@@ -35,10 +36,9 @@ ROUTES: tuple[Route, ...] = (
     *attention_handlers.ROUTES,
     *channel_handlers.ROUTES,
     *guessing_handlers.ROUTES,
-    *support_pages.ROUTES,
     *site.ROUTES,
 )
-# The only addresses that answer without a key; the hooks check a signature themselves, the support page a password.
+# The only addresses that answer without a key; the hooks check a signature themselves.
 PUBLIC = frozenset(
     {
         "/",
@@ -47,8 +47,6 @@ PUBLIC = frozenset(
         "/health/live",
         "/health/ready",
         "/metrics",
-        "/support",
-        "/support/style.css",
         "/hooks/twilio/inbound",
         "/hooks/twilio/status/{attempt}",
     }
@@ -59,10 +57,11 @@ PAGES: tuple[PageRoute, ...] = (
     *STAFF_PAGES,
     *DESK_PAGES,
     *PEOPLE_PAGES,
+    *SUPPORT_PAGES,
     *ASSET_ROUTES,
 )
-# The only pages that are shown to somebody who is not signed in.
-PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, *(route.path for route in ASSET_ROUTES)})
+# The only pages that are shown to somebody who is not signed in; the support page asks for a password itself.
+PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, *SUPPORT_PUBLIC, *(route.path for route in ASSET_ROUTES)})
 SHUTDOWN_S = 20.0
 
 

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -85,8 +85,21 @@ class _Lenient(Formatter):
 def format_time(moment: datetime, language: str) -> str:
     """22.11.2026 0.01 in Finnish, 22.11.2026 00:01 in Swedish: by the clock in Helsinki."""
     local = moment.astimezone(_HELSINKI)
-    clock = f"{local.hour}.{local.minute:02}" if language == "fi" else f"{local.hour:02}:{local.minute:02}"
-    return f"{format_day(local.date(), language)} {clock}"
+    return f"{format_day(local.date(), language)} {format_clock(local, language)}"
+
+
+def format_clock(clock: time | datetime, language: str, *, has_seconds: bool = False) -> str:
+    """0.01 in Finnish, 00:01 in Swedish and English. A moment is taken as it stands, in whatever zone."""
+    parts = [f"{clock.hour}" if language == "fi" else f"{clock.hour:02}", f"{clock.minute:02}"]
+    parts += [f"{clock.second:02}"] if has_seconds else []
+    return ("." if language == "fi" else ":").join(parts)
+
+
+def format_recent_time(moment: datetime, language: str) -> str:
+    """As format_time, without the year: for what is never long ago."""
+    local = moment.astimezone(_HELSINKI)
+    day = f"{local.day} {_MONTHS[local.month - 1]}" if language == "en" else f"{local.day}.{local.month}."
+    return f"{day} {format_clock(local, language)}"
 
 
 def format_day(day: date, language: str) -> str:

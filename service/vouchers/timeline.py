@@ -11,7 +11,7 @@ from pathlib import Path
 from service.channels.limits import BUDGET_REASON
 from service.channels.operations import Pause
 from service.channels.operations.outbox import ShownAttempt, ShownMessage, ShownReceipt
-from service.vouchers.decisions import HELSINKI
+from service.problems import format_recent_time
 
 FOLDER = Path(__file__).parent.parent.parent / "templates" / "timeline"
 
@@ -28,15 +28,17 @@ def tell_message(message: ShownMessage, language: str, paused: Pause | None = No
     if paused is not None and message.state == "pending":
         # When it is tried next, and what it met before, are beside the point until the pause is over.
         return words["paused"][_pause_kind(paused)].format(
-            channel=words["channel"][message.channel], to=message.recipient_hint, since=local_time(paused.since)
+            channel=words["channel"][message.channel],
+            to=message.recipient_hint,
+            since=local_time(paused.since, language),
         )
     told = words["state"][message.state].format(
         channel=words["channel"][message.channel],
         to=message.recipient_hint,
-        queued=local_time(message.created_at),
-        accepted=local_time(message.accepted_at),
-        delivered=local_time(message.delivered_at),
-        due=local_time(message.due_at),
+        queued=local_time(message.created_at, language),
+        accepted=local_time(message.accepted_at, language),
+        delivered=local_time(message.delivered_at, language),
+        due=local_time(message.due_at, language),
     )
     # A delivered text needs no excuse for what went wrong on its way.
     if message.reason is None or message.state == "delivered":
@@ -57,7 +59,7 @@ def tell_attempt(attempt: ShownAttempt, language: str) -> str:
     words = sentences(language)["attempt"]
     told = words[attempt.outcome or "under_way"].format(
         gateway=attempt.gateway,
-        at=local_time(attempt.answered_at or attempt.started_at),
+        at=local_time(attempt.answered_at or attempt.started_at, language),
         code=attempt.error_code or "–",
     )
     return f"{told} {words['parts'].format(parts=attempt.parts)}" if attempt.parts else told
@@ -68,12 +70,9 @@ def tell_receipt(receipt: ShownReceipt, language: str) -> str:
     words = sentences(language)["receipt"]
     told = words.get(receipt.status.lower(), words["other"])
     code = f" ({receipt.error_code})" if receipt.error_code else ""
-    return told.format(at=local_time(receipt.received_at), status=receipt.status) + code
+    return told.format(at=local_time(receipt.received_at, language), status=receipt.status) + code
 
 
-def local_time(at: datetime | None) -> str:
-    """31.3. 14:05, on the clocks in Finland."""
-    if at is None:
-        return "–"
-    local = at.astimezone(HELSINKI)
-    return f"{local.day}.{local.month}. {local:%H:%M}"
+def local_time(at: datetime | None, language: str) -> str:
+    """On the clocks in Finland; a dash for what has not happened."""
+    return "–" if at is None else format_recent_time(at, language)

@@ -57,6 +57,7 @@ function scannedCode(output) {
   const digits = digitsOf(decodeURIComponent(location.hash.slice(1)));
   if (digits.length < 12 || digits.length > 16) return;
   output.textContent = grouped(digits);
+  output.classList.add("scanned");
   document.getElementById("sign-in").addEventListener("click", () => {
     sessionStorage.setItem(WAITING, JSON.stringify({ digits, until: Date.now() + WAITING_MS }));
   });

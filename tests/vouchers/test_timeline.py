@@ -54,6 +54,9 @@ def pause(reason: str, *, by: str | None = None) -> Pause:
     return Pause(gateway="twilio", reason=reason, since=AT, until=None, paused_by=by, is_probing=False)
 
 
+WRITTEN = {"fi": "31.3. 14.05", "sv": "31.3. 14:05", "en": "31 March 14:05"}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("paused", [pause("20003"), pause(BUDGET_REASON), pause(BUDGET_REASON, by="command line:a")])
 def test_what_a_pause_holds_is_told_with_why_and_since_when_and_no_time_of_the_next_try(
@@ -63,7 +66,7 @@ def test_what_a_pause_holds_is_told_with_why_and_since_when_and_no_time_of_the_n
     told = tell_message(waiting, language, paused)
     kind = "by_hand" if paused.paused_by else "budget" if paused.reason == BUDGET_REASON else "fault"
     assert told == sentences(language)["paused"][kind].format(
-        channel=sentences(language)["channel"]["sms"], to="… 567", since="31.3. 14:05"
+        channel=sentences(language)["channel"]["sms"], to="… 567", since=WRITTEN[language]
     )
     assert paused.reason == BUDGET_REASON or paused.reason not in told
 
@@ -101,7 +104,7 @@ def test_a_caseworker_reads_where_the_text_is_and_why() -> None:
 
 
 def test_a_delivered_text_tells_when_in_finnish_time_and_no_earlier_trouble() -> None:
-    assert tell_message(message("delivered", "resent"), "fi") == "Tekstiviesti (… 567) meni perille 31.3. 14:05."
+    assert tell_message(message("delivered", "resent"), "fi") == "Tekstiviesti (… 567) meni perille 31.3. 14.05."
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

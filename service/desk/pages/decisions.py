@@ -17,6 +17,7 @@ from service.desk import operations
 from service.desk.pages.forms import CASEWORK, DecisionForm, read_posted, today, with_words
 from service.organisers.model import Organiser
 from service.organisers.operations import find_programme, list_programmes, organiser_by_id
+from service.problems import format_clock
 from service.vouchers import operations as vouchers
 from service.vouchers.codes import show_code
 from service.vouchers.decisions import HELSINKI, NewDecision, check_rules, read_decision
@@ -123,18 +124,18 @@ def _latest(messages: Sequence[ShownMessage], language: str) -> dict[str, Any]:
         "message": message,
         "told": tell_message(message, language),
         "clocks": {
-            "queued": _clock(message.created_at),
-            "sent": _clock(message.accepted_at),
-            "delivered": _clock(message.delivered_at),
+            "queued": _clock(message.created_at, language),
+            "sent": _clock(message.accepted_at, language),
+            "delivered": _clock(message.delivered_at, language),
         },
         "is_ended": message.state in ENDED,
         "earlier": [tell_message(each, language) for each in chain],
     }
 
 
-def _clock(at: datetime | None) -> str:
+def _clock(at: datetime | None, language: str) -> str:
     """To the second, in Finland: whoever looks is on the phone with the family."""
-    return "" if at is None else f"{at.astimezone(HELSINKI):%H:%M:%S}"
+    return "" if at is None else format_clock(at.astimezone(HELSINKI), language, has_seconds=True)
 
 
 async def _read(call: PageCall, conn: Connection) -> tuple[Organiser, NewDecision]:

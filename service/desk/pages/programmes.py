@@ -25,7 +25,7 @@ from service.money import Unit, format_amount
 from service.organisers import operations
 from service.organisers.model import Programme
 from service.organisers.rules import BANDS, ProgrammeRules, Rounding, RulesChange
-from service.problems import format_day
+from service.problems import format_clock, format_day
 from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, redirect, render
 
 Whole = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -163,8 +163,9 @@ def _euros(cents: int | None) -> str:
 def _in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tuple[str, str]]:
     language = call.language
     evening = (
-        f"{_worth(call, rules.evening_cents)}, {rules.evening_from:%H:%M}–{rules.evening_to:%H:%M}"
-        if rules.evening_from
+        f"{_worth(call, rules.evening_cents)}, "
+        f"{format_clock(rules.evening_from, language)}–{format_clock(rules.evening_to, language)}"
+        if rules.evening_from and rules.evening_to
         else call.gettext("as on weekdays")
     )
     caps = [f"{rules.weekly_visits} ×"] if rules.weekly_visits else []

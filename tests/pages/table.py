@@ -1,0 +1,204 @@
+"""Every page in its states: a new page joins with a line here, and is then looked at in every way.
+
+`test_every_page.py` asks of each that axe-core finds nothing to complain of, that it fits a narrow screen, weighs
+little, waits for no script and breaks no policy. A route that GET shows and that is neither here nor in NOT_LOOKED_AT
+fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from playwright.async_api import Page
+
+Act = Callable[[Page], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One page in one state.
+
+    `path` is the route's, as in the table of pages. `at` is the address, its {names} filled in from the world; without
+    one it is `path`. `who` is a role, or halfway to one; None is anybody, "support" has a support key. `act` is what
+    is done there before it is looked at: most errors are seen by sending a form.
+    """
+
+    path: str
+    who: str | None = None
+    state: str = ""
+    at: str = ""
+    status: int = 200
+    act: Act | None = None
+
+    @property
+    def address(self) -> str:
+        return self.at or self.path
+
+    @property
+    def name(self) -> str:
+        path = self.path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "home"
+        return f"{path}{'-' if self.state else ''}{self.state.replace(' ', '-')}"
+
+
+def send(fields: dict[str, str] | None = None, *, button: str = "main form button.main", opens: str = "") -> Act:
+    """Fill fields in, by the ids of their inputs, and press a button. What the browser would check, it does not."""
+
+    async def act(page: Page) -> None:
+        if opens:
+            await page.locator(opens).click()
+        for name, value in (fields or {}).items():
+            await page.locator(f"[id='{name}']").first.fill(value)
+        await page.evaluate("for (const form of document.forms) form.noValidate = true")
+        async with page.expect_navigation():
+            await page.locator(button).first.click()
+
+    return act
+
+
+def unfold() -> Act:
+    async def act(page: Page) -> None:
+        await page.evaluate("for (const each of document.querySelectorAll('main details')) each.open = true")
+
+    return act
+
+
+DECISION = {
+    "granted": "12",
+    "valid_to": "2099-01-01",
+    "phone": "040 123 4567",
+    "decision_ref": "KH-x",
+    "client_ref": "p-x",
+}
+SIGNING_IN = (
+    Visit("/sign-in"),
+    Visit("/sign-in", state="wrong", act=send({"email": "aino@seteli.test", "password": "väärin meni"})),
+    Visit("/sign-in", state="ended", at="/sign-in?ended=1"),
+    Visit("/sign-in/second-step", "second step", act=unfold()),
+    Visit(
+        "/sign-in/second-step",
+        "second step",
+        state="wrong",
+        act=send({"code": "000000"}, button="main form button"),
+    ),
+    Visit("/sign-in/set-up", "enrolling"),
+    Visit("/sign-in/forgotten"),
+    Visit("/sign-in/forgotten", state="asked", act=send({"email": "aino@seteli.test"})),
+    Visit("/sign-in/new-password/{token}", at="/sign-in/new-password/{recovery}"),
+    Visit(
+        "/sign-in/new-password/{token}",
+        state="short",
+        at="/sign-in/new-password/{recovery}",
+        act=send({"password": "lyhyt"}),
+    ),
+    Visit("/sign-in/new-password/{token}", state="gone", at="/sign-in/new-password/x", status=404),
+    Visit("/invitation/{token}", at="/invitation/{invitation}"),
+    Visit("/invitation/{token}", state="short", at="/invitation/{invitation}", act=send({"password": "lyhyt"})),
+)
+ACCOUNTS = (
+    Visit("/people", "provider_admin"),
+    Visit("/people/invite", "provider_admin"),
+    Visit("/people/invite", "provider_admin", state="wrong", act=send({"name": "Aino", "email": "nobody"})),
+    Visit("/people/{person_id}", "provider_admin", at="/people/{person}"),
+    Visit("/account", "provider_admin"),
+    Visit("/account/password", "office"),
+    Visit("/account/password", "office", state="wrong", act=send({"old": "x", "password": "lyhyt"})),
+    Visit("/account/app", "office"),
+    Visit("/account/passkey", "office"),
+    Visit("/account/recovery-codes", "office"),
+)
+PROVIDER = (
+    Visit("/provider"),
+    Visit("/provider", "worker", state="code"),
+    Visit("/provider", "worker", state="unknown", act=send({"code": "4827 0315 9268"})),
+    Visit("/provider/visits/{lookup_id}", "worker", at="/provider/visits/{lookup}", act=unfold()),
+    Visit("/provider/visits/{lookup_id}", "worker", state="sessions", at="/provider/visits/{therapy_lookup}"),
+    Visit("/provider/visits/{lookup_id}", "worker", state="suspended", at="/provider/visits/{dead_lookup}"),
+    Visit("/provider/visits/{lookup_id}/book", "worker", at="/provider/visits/{lookup}/book"),
+    Visit("/provider/visits/{lookup_id}/confirm", "worker", at="/provider/visits/{lookup}/confirm?day={today}&hours=1"),
+    Visit(
+        "/provider/visits/{lookup_id}/confirm",
+        "worker",
+        state="too much",
+        at="/provider/visits/{lookup}/confirm?day={today}&hours=20",
+    ),
+    Visit(
+        "/provider/visits/{lookup_id}/confirm",
+        "worker",
+        state="unclear",
+        status=400,
+        at="/provider/visits/{lookup}/confirm?day=x",
+    ),
+    Visit(
+        "/provider/visits/{lookup_id}/receipt",
+        "worker",
+        at="/provider/visits/{therapy_lookup}/confirm?day={today}&count=1&duplicate=yes",
+        act=send(),
+    ),
+    Visit("/provider/bookings", "office"),
+    Visit("/provider/bookings/{hold_id}", "office", at="/provider/bookings/{hold}", act=unfold()),
+    Visit("/provider/history", "office"),
+    Visit("/provider/history", "worker", state="of a worker"),
+    Visit("/provider/history", "office", state="nothing", at="/provider/history?last_four=0000"),
+    Visit("/provider/history/{debit_id}", "office", at="/provider/history/{debit}", act=unfold()),
+    Visit("/provider/history/{debit_id}", "office", state="taken back", at="/provider/history/{reversed_debit}"),
+    Visit("/provider/workers", "provider_admin"),
+)
+DESK = (
+    Visit("/desk", "caseworker", act=unfold()),
+    Visit("/desk", "caseworker", state="wrong", act=send({"granted": "much", "phone": "014 555 0101"})),
+    Visit("/desk", "caseworker", state="preview", act=send(DECISION)),
+    Visit("/desk/vouchers", "caseworker"),
+    Visit("/desk/vouchers", "caseworker", state="found", act=send({"text": "KH-voucher"})),
+    Visit("/desk/vouchers/{voucher_id}", "supervisor", at="/desk/vouchers/{voucher}", act=unfold()),
+    Visit("/desk/vouchers/{voucher_id}", "caseworker", state="suspended", at="/desk/vouchers/{dead}", act=unfold()),
+    Visit("/desk/vouchers/{voucher_id}/delivery", "caseworker", at="/desk/vouchers/{voucher}/delivery"),
+    Visit(
+        "/desk/vouchers/{voucher_id}/delivery", "caseworker", state="arrived", at="/desk/vouchers/{reached}/delivery"
+    ),
+    Visit("/desk/vouchers/{voucher_id}/log", "supervisor", at="/desk/vouchers/{voucher}/log"),
+    Visit(
+        "/desk/vouchers/{voucher_id}/do/{action}", "caseworker", state="cancel", at="/desk/vouchers/{voucher}/do/cancel"
+    ),
+    Visit(
+        "/desk/vouchers/{voucher_id}/do/{action}",
+        "caseworker",
+        state="contact",
+        at="/desk/vouchers/{voucher}/do/contact",
+    ),
+    Visit(
+        "/desk/vouchers/{voucher_id}/do/{action}",
+        "caseworker",
+        state="no reason",
+        at="/desk/vouchers/{voucher}/do/suspend",
+        act=send(button="main form button"),
+    ),
+    Visit(
+        "/desk/vouchers/{voucher_id}/holds/{hold_id}/void",
+        "caseworker",
+        at="/desk/vouchers/{voucher}/holds/{hold}/void",
+    ),
+    Visit("/desk/attention", "caseworker", act=unfold()),
+    Visit("/desk/import", "caseworker"),
+    Visit("/desk/import", "caseworker", state="no file", act=send()),
+    Visit("/desk/programmes", "organiser_admin"),
+    Visit("/desk/programmes/{programme}", "organiser_admin", at="/desk/programmes/kotipalvelu", act=unfold()),
+    Visit("/desk/providers", "supervisor", act=unfold()),
+)
+SUPPORT = (
+    Visit("/support", "support"),
+    Visit("/support", "support", state="no reason", act=send(button="main form button")),
+    Visit("/support", state="closed", status=401),
+)
+ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "worker", state="forbidden", status=403))
+
+VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *SUPPORT, *ELSEWHERE)
+
+NOT_LOOKED_AT = {
+    "/provider/history.csv": "a file",
+    "/sign-in/organisation": "leads on to the organisation's own page",
+    "/sign-in/organisation/back": "leads on, or shows the page of signing in with an error",
+    "/desk/vouchers/{voucher_id}/delivery/part": "a part of a page that is looked at",
+    "/assets/{name}": "no page",
+    "/assets/third-party/{digest}/{package}/{name}": "no page",
+}

@@ -1,0 +1,65 @@
+"""Every page of the table in a real browser: nothing that axe-core finds is wrong with it, at any size, in any light.
+Skipped without Chromium; without npm's axe-core everything else is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from playwright.async_api import async_playwright
+
+from service.app import PAGES
+from tests.chromium import ARGUMENTS, find_chromium
+from tests.pages.table import NOT_LOOKED_AT, VISITS, Visit
+from tests.pages.walk import AXE, Look, Walk
+from tests.pages.world import furnished
+
+has_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+
+
+def test_every_page_is_looked_at_or_there_is_a_reason_not_to() -> None:
+    shown = {page.path for page in PAGES if page.method == "GET"}
+    looked_at = {visit.path for visit in VISITS}
+    assert shown - looked_at - set(NOT_LOOKED_AT) == set(), "add a line to tests/pages/table.py"
+    assert set(NOT_LOOKED_AT) <= shown - looked_at, "a reason that is none any more"
+    assert len({visit.name for visit in VISITS}) == len(VISITS)
+
+
+async def walk(database_url: str, redis_url: str, look: Look, visits: Sequence[Visit] = VISITS) -> list[str]:
+    async with furnished(database_url, redis_url) as world, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        try:
+            return await Walk(browser, world, look, is_judged=AXE.exists()).go(visits)
+        finally:
+            await browser.close()
+
+
+@has_chromium
+@pytest.mark.timeout(300)
+async def test_every_page_is_right_on_a_phone(database_url: str, redis_url: str) -> None:
+    first_of_each = {visit.path: visit for visit in reversed(VISITS)}
+    faults = await walk(database_url, redis_url, Look(), list(first_of_each.values()))
+    assert faults == [], "\n".join(faults)
+
+
+@has_chromium
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "look",
+    [
+        Look("fi"),
+        Look("fi", width=320, text=200),
+        Look("sv", width=1200),
+        Look("en", width=1200, scheme="dark"),
+        Look("fi", width=360, scheme="dark", contrast="more"),
+        Look("sv", width=360, contrast="more"),
+        Look("en", width=360, forced="active"),
+        Look("sv", width=320, scheme="dark", text=200),
+    ],
+    ids=lambda look: look.name,
+)
+async def test_every_page_is_right_in_every_light(database_url: str, redis_url: str, look: Look) -> None:
+    faults = await walk(database_url, redis_url, look)
+    assert faults == [], "\n".join(faults)
