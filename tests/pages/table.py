@@ -20,7 +20,8 @@ class Visit:
     """One page in one state.
 
     `path` is the route's, as in the table of pages. `at` is the address, its {names} filled in from the world; without
-    one it is `path`. `who` is a role, or halfway to one; None is anybody, "support" has a support key. `act` is what
+    one it is `path`. `who` is a role, or halfway to one; None is anybody, "support" has a support
+    key and a "stranger" a wrong one. `act` is what
     is done there before it is looked at: most errors are seen by sending a form.
     """
 
@@ -188,7 +189,7 @@ DESK = (
 SUPPORT = (
     Visit("/support", "support"),
     Visit("/support", "support", state="no reason", act=send(button="main form button")),
-    Visit("/support", state="closed", status=401),
+    Visit("/support", "stranger", state="closed", status=401),
 )
 ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "worker", state="forbidden", status=403))
 

@@ -128,7 +128,8 @@ class Walk:
         return self.windows[who]
 
     async def _open(self, who: str | None) -> tuple[BrowserContext, Page, CDPSession]:
-        look, password = self.look, {"username": "x", "password": self.world.support_key}
+        look = self.look
+        passwords = {"support": self.world.support_key, "stranger": "stl_live_none"}
         context = await self.browser.new_context(
             viewport={"width": look.width, "height": 800},
             locale={"fi": "fi-FI", "sv": "sv-FI", "en": "en-GB"}[look.language],
@@ -136,9 +137,9 @@ class Walk:
             contrast=look.contrast,
             forced_colors=look.forced,
             java_script_enabled=look.scripts,
-            http_credentials=password if who == "support" else None,  # type: ignore[arg-type]
+            http_credentials={"username": "x", "password": passwords[who]} if who in passwords else None,
         )
-        if who is not None and who != "support":
+        if who is not None and who not in passwords:
             cookie = await self.world.cookie(who, look.language)
             await context.add_cookies([{"name": "session", "value": cookie, "url": self.world.home}])
         context.set_default_timeout(TIMEOUT_MS)

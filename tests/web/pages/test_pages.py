@@ -39,7 +39,58 @@ async def test_every_page_is_sent_with_the_headers_that_keep_others_out(installa
             assert answer.headers["Referrer-Policy"] == "no-referrer"
             assert answer.headers["Cache-Control"] == "no-store"
             assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
+            assert "camera=(self), microphone=()" in answer.headers["Permissions-Policy"]
             assert answer.status != 500, (path, await answer.text())
+            words = await answer.text()
+            assert "<script>" not in words
+            assert not re.search(r"<style|<[^>]+\s(style|on[a-z]+)=", words), "the policy refuses what is inline"
+            assert all(f'nonce="{_nonce(policy)}"' in script for script in re.findall(r"<script[^>]*>", words))
+            for line in answer.headers.getall("Set-Cookie", []):
+                assert re.fullmatch(
+                    r"__Host-session=[\w-]{43}; HttpOnly; Path=/; SameSite=Lax; Secure", _sorted(line)
+                ), (path, line)
+                assert "<form" in words, "no cookie on a page without a form"
+
+
+def _nonce(policy: str) -> str:
+    found = re.search(r"'nonce-([\w-]+)'", policy)
+    assert found is not None
+    return found[1]
+
+
+def _sorted(cookie: str) -> str:
+    name, *attributes = cookie.split("; ")
+    return "; ".join([name, *sorted(attributes)])
+
+
+async def test_over_plain_http_a_browser_is_not_told_to_come_back_over_https(database_url: str, redis_url: str) -> None:
+    async with install(settings_for(database_url, redis_url, public_url="http://127.0.0.1:1")) as installation:
+        answer = await Browser(installation).get("/sign-in")
+        assert "Strict-Transport-Security" not in answer.headers
+        assert answer.headers["Set-Cookie"].startswith("session=")
+
+
+async def test_no_form_of_any_page_is_taken_from_another_site_even_with_the_right_token(
+    installation: Installation,
+) -> None:
+    """Whoever may send it: the session is there, and so is the form's token."""
+    tokens: dict[str, tuple[Browser, str]] = {}
+    for page in PAGES:
+        if page.method != "POST":
+            continue
+        role = min(page.roles) if page.roles else "worker"
+        if role not in tokens:
+            browser = await sign_in_as(installation, role)
+            tokens[role] = browser, await csrf_of(await browser.get("/account"))
+        browser, token = tokens[role]
+        path = re.sub(r"\{\w+\}", str(uuid7()), page.path)
+        answer = await browser.post(
+            path, {"csrf": token}, Origin="https://evil.test", **{"Sec-Fetch-Site": "cross-site"}
+        )
+        assert answer.status == 403, path
+        assert "another site" in await answer.text(), path
+        bare = await browser.post(path, {})
+        assert bare.status == 403, path
 
 
 async def test_a_nonce_is_another_each_time(installation: Installation) -> None:
