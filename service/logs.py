@@ -23,6 +23,7 @@ FIELDS = frozenset(
         "event",
         "frames",
         "gateway",
+        "import_id",
         "in_flight",
         "job",
         "key_id",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cache
@@ -162,6 +162,30 @@ def field_reason(fault: str, limits: Mapping[str, object], language: str) -> str
     if kind not in words:
         kind = next((family for family in ("date", "uuid") if fault.startswith(family)), "other")
     return _Lenient(language).vformat(words[kind], (), limits)
+
+
+@cache
+def _own_reasons() -> Sequence[tuple[str, re.Pattern[str]]]:
+    """What our own checks say of a field, in English: each with its kind, and a pattern that finds its limits."""
+    return [
+        (kind, re.compile("".join(_as_pattern(*part) for part in Formatter().parse(words))))
+        for kind, words in field_words("en").items()
+        if kind.startswith("own_")
+    ]
+
+
+def _as_pattern(text: str, name: str | None, _spec: str | None, _conversion: str | None) -> str:
+    return re.escape(text) + (f"(?P<{name}>.+)" if name else "")
+
+
+def reword(reason: str, language: str) -> str:
+    """What our own check of a field said to a program, for a person who reads another language."""
+    if language == "en":
+        return reason
+    for kind, pattern in _own_reasons():
+        if found := pattern.fullmatch(reason):
+            return field_reason(kind, found.groupdict(), language)
+    return reason
 
 
 def choose_language(accept_language: str | None, *, default: str = "fi") -> str:

@@ -20,6 +20,7 @@ from service import metrics
 log = structlog.get_logger()
 
 DISPATCH_JOB = "dispatch"
+IMPORT_JOB = "import"
 TIMEOUT_S = 1.0
 WAITING_MAX = 1_000
 
@@ -47,10 +48,17 @@ class Wakeups:
 
     def wake(self, message_id: UUID) -> None:
         """Tell a worker that there is a message to send. Waits for nothing and never raises."""
+        self._begin(DISPATCH_JOB, message_id)
+
+    def wake_import(self, import_id: UUID) -> None:
+        """Tell a worker that there is an import to grant. Waits for nothing and never raises."""
+        self._begin(IMPORT_JOB, import_id)
+
+    def _begin(self, job: str, row_id: UUID) -> None:
         if len(self._sending) >= WAITING_MAX:
             metrics.wakeups_failed.inc()
             return
-        task = asyncio.create_task(self._send(message_id))
+        task = asyncio.create_task(self._send(job, row_id))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -77,11 +85,11 @@ class Wakeups:
                 self._redis = await create_pool(self._settings, job_serializer=to_json, job_deserializer=json.loads)
             return self._redis
 
-    async def _send(self, message_id: UUID) -> None:
+    async def _send(self, job: str, row_id: UUID) -> None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 redis = await self._connected()
-                await redis.enqueue_job(DISPATCH_JOB, str(message_id))
+                await redis.enqueue_job(job, str(row_id))
         except (RedisError, OSError, TimeoutError) as error:
             metrics.wakeups_failed.inc()
-            log.warning("wakeup_failed", message_id=str(message_id), error=type(error).__name__)
+            log.warning("wakeup_failed", job=job, error=type(error).__name__)

@@ -31,6 +31,7 @@ from service.db import Connection, Pool, autocommit, close_pool, open_pool
 from service.debits import receipts as family_receipts
 from service.debits.disputes import dispute_told_debit, find_told_debit
 from service.debits.operations import DebitGroup, LongReads, debit_group
+from service.imports import operations as imports
 from service.people.openid import OpenIdProvider
 from service.people.operations import links, sessions
 from service.people.operations.administration import sweep as sweep_people
@@ -131,7 +132,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
             long_reads=LongReads(),
             receipt_group=receipts,
             openid=await _open_openid(settings, keys, stack),
-            rotations={"workers": rotate_workers, "people": rotate_people},
+            rotations={"workers": rotate_workers, "people": rotate_people, "imports": imports.rotate_imports},
             reception=Reception(
                 reply=Replies(keys, find_told_debit, dispute_told_debit).answer,
                 countries=settings.sms_countries,
@@ -156,8 +157,10 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 tidying=(
                     partial(attention.keep_in_order, pool),
                     partial(sweep_people, pool),
+                    partial(imports.sweep, pool, settings.import_contents_days),
                 ),
                 schedules=vouchers.schedules(pool, keys),
+                imports=(partial(imports.grant_next, pool, keys, settings),),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),
                     partial(family_receipts.queue_day_receipts, pool, settings.quiet_hours),

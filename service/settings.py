@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     quiet_from: int = Field(default=21, ge=0, le=23)
     quiet_to: int = Field(default=8, ge=0, le=23)
 
+    # How long the rejected rows of an imported file can be downloaded: they hold contacts.
+    import_contents_days: int = Field(default=30, ge=1, le=365)
+
     # Signing in with an organisation's own accounts (OpenID Connect), for invited caseworkers. All three, or none.
     oidc_issuer: str | None = Field(default=None, pattern=r"^https?://[^?#]+$")
     oidc_client_id: str | None = None

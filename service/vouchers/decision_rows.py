@@ -24,6 +24,10 @@ OPTIONAL = ("phone", "email", "language", "initials", "municipality", "weekly_vi
 NOTES = ("rejected_line", "rejected_code", "rejected_reason")
 COLUMNS = REQUIRED + OPTIONAL + NOTES
 DELIMITERS = ",;\t"
+LINE_MAX = 10_000
+"""Characters that are read of the first line: all columns there are take some three hundred."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+"""With one of these at its front a cell is a formula to spreadsheets; in what we write it has an apostrophe there."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -31,6 +35,24 @@ class FileUnreadable(Invalid):
     """The file is not a table that can be read at all; `reason` says why and `line` where."""
 
     code = "file_unreadable"
+
+
+class FileNotUtf8(FileUnreadable):
+    """The file is text in another encoding; `line` is the first that shows it."""
+
+    code = "file_not_utf8"
+
+
+class FileNoText(FileUnreadable):
+    """A workbook, an archive, or text of two bytes a character: nothing that has lines."""
+
+    code = "file_no_text"
+
+
+class CellTooLong(FileUnreadable):
+    """A cell has more characters than any could, most likely because a quotation mark is never closed; `line`."""
+
+    code = "cell_too_long"
 
 
 class HeaderUnfit(Invalid):
@@ -92,9 +114,11 @@ def read_rows(lines: Iterator[str], header: Header) -> Iterator[Row]:
                 yield Row(line, cells)
             line = reader.line_num + 2
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise CellTooLong(line=line) from None
         raise FileUnreadable(reason=str(error), line=line) from None
     except UnicodeDecodeError:
-        raise FileUnreadable(reason="not UTF-8", line=line) from None
+        raise FileNotUtf8(line=line) from None
 
 
 def read_row(row: Row, header: Header) -> PostedDecision:
@@ -104,7 +128,7 @@ def read_row(row: Row, header: Header) -> PostedDecision:
     (
         decision_ref, programme, status, client_ref, granted, valid_from, valid_to,
         phone, email, language, initials, municipality, weekly_visits, weekly_minutes, preferred,
-    ) = header.pick([*map(str.strip, row.cells), ""])  # fmt: skip
+    ) = header.pick([*map(_plain, row.cells), ""])  # fmt: skip
     return PostedDecision(
         decision_ref,
         programme,
@@ -122,6 +146,12 @@ def read_row(row: Row, header: Header) -> PostedDecision:
         _day("valid_to", valid_to),
         preferred or None,
     )
+
+
+def _plain(cell: str) -> str:
+    """Trimmed, and without the apostrophe that keeps spreadsheets from running it."""
+    plain = cell.strip()
+    return plain[1:] if plain[:1] == "'" and plain[1:].startswith(FORMULA_SIGNS) else plain
 
 
 def _number(field: str, text: str) -> int | None:

@@ -5,16 +5,15 @@ decision_ref that is there already is never granted twice. Two imports of one fi
 in the unique constraint; the loser's chunk is rolled back and prepared again on what the winner left.
 
 One process: preparing a chunk (Python) and storing another (PostgreSQL) overlap, which keeps two cores busy. A pool of
-processes was weighed and not taken: the rows would have to be pickled, and PostgreSQL is the longer half.
+processes was weighed and not taken: the rows would have to be pickled, and PostgreSQL is the longer half. What a row
+means and what is granted is in `operations/rows.py`, which files that are uploaded at the desk go through, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import codecs
-import csv
 import gc
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,23 +24,17 @@ from typing import Protocol
 
 from service.crypto import Keys
 from service.db import Pool, transaction
-from service.errors import Kind, RequestInFlight, SeteliError
-from service.organisers.model import Organiser, Programme, ProgrammeUnknown
 from service.organisers.operations import find_organiser, list_programmes
-from service.problems import problem
 from service.queue import Wakeups
 from service.settings import Settings
 from service.vouchers import decision_rows
-from service.vouchers.decision_rows import FileUnreadable, Header, Row
-from service.vouchers.decisions import NewDecision, helsinki_day, read_decision
-from service.vouchers.operations import bulk
-from service.vouchers.operations.issuing import issue_voucher
+from service.vouchers.decision_rows import FileNotUtf8, FileUnreadable, Header, Row
+from service.vouchers.decisions import helsinki_day
+from service.vouchers.operations.rows import Granted, Intake, ReadRow, Rejected, in_rounds
+from service.vouchers.rejected_rows import RejectedRow, csv_head, csv_lines
 
 CHUNK_ROWS = 2_000
 CHUNKS_IN_FLIGHT = 3
-# A rival's chunk takes a fraction of a second and the lock is waited for; more rounds than this are no rivalry.
-CHUNK_ROUNDS = 10
-RIVAL_WAIT_S = 0.05
 COLLECT_EVERY = 500_000  # allocated objects, against 700 by default
 READ_BLOCK = 1 << 20
 
@@ -57,14 +50,6 @@ class ImportResources(Protocol):
     def keys(self) -> Keys: ...
     @property
     def wakeups(self) -> Wakeups: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that was not granted, and the error that says why. The row holds contacts: it goes to no log."""
-
-    row: Row
-    error: SeteliError
 
 
 @dataclass(slots=True)
@@ -105,8 +90,18 @@ async def import_decisions(
         programmes = {p.programme: p for p in await list_programmes(conn, organiser_slug=organiser_slug)}
     total = await asyncio.to_thread(_count_lines, file)
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        header = decision_rows.read_header(lines.readline())
-        run = _Import(resources, organiser, programmes, header, created_by, total, on_progress)
+        header = decision_rows.read_header(lines.readline(decision_rows.LINE_MAX))
+        intake = Intake(
+            keys=resources.keys,
+            organiser=organiser,
+            programmes=programmes,
+            header=header,
+            countries=tuple(resources.settings.sms_countries),
+            created_by=created_by,
+            today=helsinki_day(datetime.now(UTC)),
+            code_digits=resources.settings.code_digits,
+        )
+        run = _Import(resources, intake, total, on_progress)
         with _few_collections():
             await run.take(decision_rows.read_rows(lines, header))
     await asyncio.to_thread(_write_rejected, file, header, run.report, language)
@@ -116,120 +111,52 @@ async def import_decisions(
 class _Import:
     """One run over one file."""
 
-    def __init__(
-        self,
-        resources: ImportResources,
-        organiser: Organiser,
-        programmes: dict[str, Programme],
-        header: Header,
-        created_by: str,
-        total: int,
-        on_progress: OnProgress,
-    ) -> None:
+    def __init__(self, resources: ImportResources, intake: Intake, total: int, on_progress: OnProgress) -> None:
         self.report = ImportReport()
         self._resources = resources
-        self._organiser = organiser
-        self._programmes = programmes
-        self._header = header
-        self._created_by = created_by
+        self._intake = intake
         self._total = total
         self._on_progress = on_progress
-        self._countries = tuple(resources.settings.sms_countries)
-        self._today = helsinki_day(datetime.now(UTC))
 
     async def take(self, rows: Iterator[Row]) -> None:
-        """Store chunk after chunk, a few at a time; then, one by one, rows whose decision_ref the file has twice."""
-        repeated: list[tuple[Row, NewDecision]] = []
+        """Store chunk after chunk, a few at a time; then rows whose decision_ref the file has had before."""
+        repeated: list[ReadRow] = []
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._take_first(rows, repeated, tasks)
         except ExceptionGroup as group:
             raise group.exceptions[0] from group  # what stopped one chunk is what stopped the import
-        for row, decision in repeated:
-            await self._store_one(row, decision)
+        for start in range(0, len(repeated), CHUNK_ROWS):
+            await self._store(repeated[start : start + CHUNK_ROWS])
         self._tell_progress()
 
-    async def _take_first(
-        self, rows: Iterator[Row], repeated: list[tuple[Row, NewDecision]], tasks: asyncio.TaskGroup
-    ) -> None:
+    async def _take_first(self, rows: Iterator[Row], repeated: list[ReadRow], tasks: asyncio.TaskGroup) -> None:
         """The first row of each decision_ref; the others are put aside, so that the first one counts."""
         seen: set[str] = set()
         slots = asyncio.Semaphore(CHUNKS_IN_FLIGHT)
         while chunk := list(islice(rows, CHUNK_ROWS)):
-            first: list[tuple[Row, NewDecision]] = []
-            for row, decision in self._read(chunk):
-                (repeated if decision.decision_ref in seen else first).append((row, decision))
-                seen.add(decision.decision_ref)
+            first: list[ReadRow] = []
+            good, rejected = self._intake.read(chunk)
+            self.report.rejected += rejected
+            for each in good:
+                (repeated if each.decision.decision_ref in seen else first).append(each)
+                seen.add(each.decision.decision_ref)
             await slots.acquire()
             tasks.create_task(self._store(first)).add_done_callback(lambda _task: slots.release())
             await asyncio.sleep(0)
 
-    def _read(self, chunk: Sequence[Row]) -> Iterator[tuple[Row, NewDecision]]:
-        for row in chunk:
-            try:
-                posted = decision_rows.read_row(row, self._header)
-                programme = self._programmes.get(posted.programme)
-                if programme is None:
-                    raise ProgrammeUnknown(programme=posted.programme[:40])
-                decision = read_decision(
-                    posted,
-                    programme,
-                    default_language=self._organiser.default_language,
-                    countries=self._countries,
-                )
-            except SeteliError as error:
-                self.report.rejected.append(Rejected(row, error))
-            else:
-                yield row, decision
-
-    async def _store(self, chunk: Sequence[tuple[Row, NewDecision]]) -> None:
-        for _ in range(CHUNK_ROUNDS):
-            try:
-                async with transaction(self._resources.pool) as conn:
-                    stored = await bulk.issue_vouchers(
-                        conn,
-                        self._resources.keys,
-                        [decision for _, decision in chunk],
-                        organiser=self._organiser,
-                        created_by=self._created_by,
-                        today=self._today,
-                        code_digits=self._resources.settings.code_digits,
-                    )
-                break
-            except bulk.Rivalry:
-                await asyncio.sleep(RIVAL_WAIT_S)
-        else:
-            raise RequestInFlight
-        rows = {decision.decision_ref: row for row, decision in chunk}
-        self.report.issued += stored.issued
-        self.report.already_there += stored.already_there
-        self.report.rejected.extend(Rejected(rows[ref], error) for ref, error in stored.refused.items())
-        if stored.first_message_id is not None:
-            self._resources.wakeups.wake(stored.first_message_id)
-        self._tell_progress()
-
-    async def _store_one(self, row: Row, decision: NewDecision) -> None:
-        try:
+    async def _store(self, chunk: Sequence[ReadRow]) -> None:
+        async def grant() -> Granted:
             async with transaction(self._resources.pool) as conn:
-                issued = await issue_voucher(
-                    conn,
-                    self._resources.keys,
-                    decision,
-                    organiser=self._organiser,
-                    created_by=self._created_by,
-                    today=self._today,
-                    code_digits=self._resources.settings.code_digits,
-                )
-        except SeteliError as error:
-            if error.kind is Kind.UNAVAILABLE:
-                raise
-            self.report.rejected.append(Rejected(row, error))
-            return
-        if issued.created:
-            self.report.issued += 1
-            self._resources.wakeups.wake(issued.message_id)
-        else:
-            self.report.already_there += 1
+                return await self._intake.grant(conn, chunk)
+
+        granted = await in_rounds(grant)
+        self.report.issued += granted.issued
+        self.report.already_there += granted.already_there
+        self.report.rejected += granted.rejected
+        if granted.first_message_id is not None:
+            self._resources.wakeups.wake(granted.first_message_id)
+        self._tell_progress()
 
     def _tell_progress(self) -> None:
         self._on_progress(self.report.rows, self._total)
@@ -259,7 +186,7 @@ def _count_lines(file: Path) -> int:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         line = count + error.object.count(b"\n", 0, error.start) + 1  # `count`: of the blocks before
-        raise FileUnreadable(reason="not UTF-8", line=line) from None
+        raise FileNotUtf8(line=line) from None
     except OSError as error:
         raise FileUnreadable(reason=error.strerror or "cannot be opened", line=0) from None
     return max(count + (last != b"\n") - 1, 0)
@@ -276,33 +203,12 @@ def _write_rejected(file: Path, header: Header, report: ImportReport, language: 
         target.unlink(missing_ok=True)
         return
     report.rejected.sort(key=lambda rejected: rejected.row.line)
-    kept = [place for place, name in enumerate(header.names) if name.strip().lower() not in decision_rows.NOTES]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=header.delimiter)
-    writer.writerow([*(header.names[place] for place in kept), *decision_rows.NOTES])
-    for rejected in report.rejected:
-        told = problem(rejected.error.code, rejected.error.details, language)
-        cells = rejected.row.cells
-        writer.writerow(
-            [
-                *(cells[place] if place < len(cells) else "" for place in kept),
-                rejected.row.line,
-                rejected.error.code,
-                f"{_fields(rejected.error)}{told.detail}",
-            ]
-        )
+    text = csv_head(header) + csv_lines(
+        (RejectedRow(*each.row, each.error.code, each.error.details) for each in report.rejected), header, language
+    )
     draft = target.with_name(f"{target.name}.part")
     draft.unlink(missing_ok=True)
     draft.touch(mode=0o600, exist_ok=False)
-    draft.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
+    draft.write_text(text, encoding="utf-8", newline="")
     draft.replace(target)
     report.rejected_file = target
-
-
-def _fields(error: SeteliError) -> str:
-    """`granted: a whole number from 1 to …. ` for an error that lists fields."""
-    listed = error.details.get("fields")
-    if not isinstance(listed, list):
-        return ""
-    faults = [item for item in listed if isinstance(item, dict)]
-    return "; ".join(f"{fault['field']}: {fault['reason']}" for fault in faults) + ". "

@@ -37,6 +37,7 @@ RARE_STEPS_S = 10.0
 REPAIR, REPAIR_S = "repair", 60.0
 FAMILIES, FAMILIES_S = "families", 600.0
 SCHEDULES, SCHEDULES_S = "schedules", 60.0
+IMPORTS, IMPORTS_S = "imports", 1.0  # a query of an index that is empty; nobody calls us while Redis is gone
 STOP_S = 8.0
 GATEWAY_GRACE_S = 2.0  # past the gateway's own time-out, in case it does not keep it
 DATABASE_TIMEOUT_S = 20.0
@@ -87,7 +88,8 @@ class Dispatcher:
         self._repair = _Round(REPAIR, self.repair, REPAIR_S)
         self._families = [_Round(FAMILIES, work, FAMILIES_S) for work in delivery.rounds]
         self._schedules = [_Round(SCHEDULES, work, SCHEDULES_S) for work in delivery.schedules]
-        self._rounds = [self._repair, *self._families, *self._schedules]
+        self._imports = [_Round(IMPORTS, work, IMPORTS_S) for work in delivery.imports]
+        self._rounds = [self._repair, *self._families, *self._schedules, *self._imports]
 
     @property
     def in_flight(self) -> int:
@@ -325,6 +327,10 @@ class Dispatcher:
     def keep_schedules(self) -> None:
         """It is time to do what the calendar asks; every minute, by arq's clock or our own."""
         _call(self._schedules)
+
+    def take_imports(self) -> None:
+        """There may be something to grant. Cheap, and safe to call at any time."""
+        _call(self._imports)
 
     async def _go_round(self, each: _Round) -> bool:
         now = asyncio.get_running_loop().time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.queue import DISPATCH_JOB
+from service.queue import DISPATCH_JOB, IMPORT_JOB
 from service.workers.dispatcher import Dispatcher
 
 REPAIR_JOB = "repair"
@@ -18,6 +18,11 @@ Context = dict[str, Any]
 async def dispatch(context: Context, message_id: str) -> None:
     """A message was queued and committed: look now."""
     _dispatcher(context).wake()
+
+
+async def grant_import(context: Context, import_id: str) -> None:
+    """Somebody has said "grant these": look now."""
+    _dispatcher(context).take_imports()
 
 
 async def repair(context: Context) -> None:
@@ -40,4 +45,10 @@ def _dispatcher(context: Context) -> Dispatcher:
     return dispatcher
 
 
-JOBS = {DISPATCH_JOB: dispatch, REPAIR_JOB: repair, FAMILIES_JOB: families, SCHEDULES_JOB: schedules}
+JOBS = {
+    DISPATCH_JOB: dispatch,
+    IMPORT_JOB: grant_import,
+    REPAIR_JOB: repair,
+    FAMILIES_JOB: families,
+    SCHEDULES_JOB: schedules,
+}

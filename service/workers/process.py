@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from service.channels.operations import Delivery
 from service.logs import exception_fields
-from service.queue import DISPATCH_JOB, redis_settings, to_json
+from service.queue import DISPATCH_JOB, IMPORT_JOB, redis_settings, to_json
 from service.resources import open_resources
 from service.settings import Settings
 from service.workers.dispatcher import Dispatcher
@@ -27,6 +27,7 @@ from service.workers.jobs import (
     SCHEDULES_JOB,
     dispatch,
     families,
+    grant_import,
     repair,
     schedules,
 )
@@ -75,6 +76,7 @@ async def take_wakeups(dispatcher: Dispatcher, redis_url: str) -> None:
             try:
                 back_off.reset()
                 dispatcher.wake()  # wake-ups may have been lost while we were away
+                dispatcher.take_imports()
                 await run_jobs(redis, dispatcher)
             finally:
                 await redis.aclose(close_connection_pool=True)
@@ -101,7 +103,10 @@ async def run_jobs(redis: ArqRedis, dispatcher: Dispatcher) -> None:
 
 def build_worker(redis: ArqRedis, dispatcher: Dispatcher) -> Worker:
     return Worker(
-        functions=[func(cast(Any, dispatch), name=DISPATCH_JOB, timeout=JOB_TIMEOUT_S, keep_result=0, max_tries=2)],
+        functions=[
+            func(cast(Any, job), name=name, timeout=JOB_TIMEOUT_S, keep_result=0, max_tries=2)
+            for name, job in ((DISPATCH_JOB, dispatch), (IMPORT_JOB, grant_import))
+        ],
         cron_jobs=[
             cron(
                 cast(Any, repair),

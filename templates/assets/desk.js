@@ -1,6 +1,7 @@
-// The delivery as it happens: asks every second at first, then less and less often, and stops when it has ended.
-const part = document.getElementById("delivery");
-const lost = document.getElementById("delivery-lost");
+// What changes while somebody looks on (a delivery, an import): asks every second at first, then less and less often, and
+// stops when it has ended.
+const part = document.querySelector("[data-source]");
+const lost = document.getElementById(`${part.id}-lost`);
 const began = Date.now();
 let failures = 0;
 
@@ -28,7 +29,10 @@ async function look() {
     if (shown) {
       document.querySelector("h1").textContent = shown.dataset.title;
       document.title = `${shown.dataset.title} – Seteli`;
-      if (shown.dataset.ended === "yes") return document.getElementById("refresh").remove();
+      if (shown.dataset.ended === "yes") {
+        if (part.dataset.atEnd === "reload") return location.reload(); // what can be done now is on the page around it
+        return document.getElementById("refresh").remove();
+      }
     }
   } catch {
     failures += 1;

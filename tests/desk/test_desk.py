@@ -1,34 +1,18 @@
-"""What needs a person, files of decisions, programmes and their rules, providers and approvals."""
+"""What needs a person, programmes and their rules, providers and approvals."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from aiohttp import FormData
-
 from service.attention.operations import open_item
 from service.db import transaction
 from service.vouchers.decisions import helsinki_day
-from tests.browsers import HTML, Browser, csrf_of, sign_in_as
+from tests.browsers import sign_in_as
 from tests.debits.pages.desks import form_in, words_in
-from tests.installations import PUBLIC_URL, Installation
+from tests.installations import Installation
 
 TODAY = helsinki_day(datetime.now(UTC))
-HEADER = "decision_ref,programme,status,client_ref,granted,valid_from,valid_to,phone\n"
-
-
-async def upload(browser: Browser, content: str) -> tuple[int, str]:
-    form = FormData()
-    form.add_field("csrf", await csrf_of(await browser.get("/desk/import")))
-    form.add_field("file", content.encode(), filename="decisions.csv", content_type="text/csv")
-    answer = await browser.installation.client.post(
-        "/desk/import",
-        data=form,
-        headers={**HTML, "Origin": PUBLIC_URL, "Cookie": f"__Host-session={browser.cookie}"},
-        allow_redirects=False,
-    )
-    return answer.status, await answer.text()
 
 
 async def test_what_needs_a_person_is_listed_in_words_and_taken_off_once(here: Installation) -> None:
@@ -56,40 +40,6 @@ async def test_what_needs_a_person_is_listed_in_words_and_taken_off_once(here: I
     assert "It is off the list" in page
     theirs = f"/desk/attention/{ids[other['voucher_id']]}/resolve"
     assert (await browser.submit("/desk/attention", theirs, {"resolution": "x"})).status == 404
-
-
-async def test_a_file_is_granted_and_its_faulty_rows_come_back(here: Installation) -> None:
-    browser = await sign_in_as(here, "caseworker")
-    end = TODAY + timedelta(days=60)
-    good = f"I-1,kotipalvelu,provisional,perhe-1,120,{TODAY},{end},040 123 4567\n"
-    bad = f"I-2,kotipalvelu,provisional,perhe-2,120,{TODAY},{end},014 555 0101\n"
-    status, page = await upload(browser, HEADER + good + bad)
-    assert status == 200, words_in(page)
-    assert "1 of 2 rows are in" in words_in(page)
-    rows = page.partition("hidden>")[2].partition("</textarea>")[0].strip()
-    assert "I-2" in rows
-    assert "phone_not_mobile" in rows
-    answer = await browser.submit("/desk/import", "/desk/import/rejected", {"rows": rows})
-    assert answer.headers["Content-Type"].startswith("text/csv")
-    assert "attachment" in answer.headers["Content-Disposition"]
-    assert "I-2" in await answer.text()
-    _, page = await upload(browser, HEADER + good)
-    assert "There already 1" in words_in(page)
-    async with here.resources.pool.acquire() as conn:
-        assert await conn.fetchval("SELECT count(*) FROM vouchers") == 1
-        assert str(await conn.fetchval("SELECT created_by FROM decisions")).startswith("person:")
-
-
-async def test_a_file_that_is_none_is_said_so(here: Installation) -> None:
-    browser = await sign_in_as(here, "caseworker")
-    status, page = await upload(browser, "")
-    assert status == 400
-    assert "Choose a file" in page
-    status, page = await upload(browser, "name,age\nx,1\n")
-    assert status == 400
-    assert "note problem" in page
-    status, page = await upload(browser, HEADER + "\n" * 6000)
-    assert "too large" in page
 
 
 async def test_an_admin_sets_the_next_rules_and_nobody_else(here: Installation) -> None:

@@ -69,6 +69,7 @@ class Delivery:
     repairs: Sequence[Repair] = ()
     tidying: Sequence[Round] = ()  # every minute, once each
     schedules: Sequence[Round] = ()  # every minute, until they find nothing; each in a loop of its own
+    imports: Sequence[Round] = ()  # every second or two, as long as there is something to grant
     rounds: Sequence[Round] = ()  # every ten minutes, until they find nothing to tell families
 
     @property

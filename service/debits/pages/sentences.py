@@ -71,4 +71,4 @@ def explain(call: PageCall, error: SeteliError) -> Problem:
 
 def refused(call: PageCall, error: SeteliError) -> PageCall:
     """The call with why it was refused, for the page that is shown again."""
-    return replace(call, problem=explain(call, error), errors=errors_by_field(error))
+    return replace(call, problem=explain(call, error), errors=errors_by_field(error, call.language))

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from service.errors import NotFound, SeteliError
 from service.identity_codes import refuse_identity_code
-from service.problems import Problem
+from service.problems import Problem, reword
 from service.web.calls import EdgeResources, Reply, Stream
-from service.web.edge import MAX_BODY_BYTES, invalid_request
+from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, invalid_request
 from service.web.pages.clients import browser_family, client_prefix
 from service.web.pages.csrf import csrf_token
 from service.web.pages.words import translations
@@ -164,6 +164,11 @@ class PageCall:
         with value.file as content:
             return content.read()
 
+    def file_name(self, name: str) -> str:
+        """What the browser calls the file that was uploaded; empty without one. It may name a family."""
+        value = self.form.get(name)
+        return clean(value.filename)[:FIELD_MAX] if isinstance(value, FileField) else ""
+
     def form_as(self, model: type[Model]) -> Model:
         """The form as a checked model. Raises InvalidRequest, which names the wrong fields (see `errors`)."""
         given = {name: value for name in self.form if (value := self.value(name))}
@@ -243,13 +248,15 @@ class PageRoute:
     form: PageHandler | None = None
     """The page that shows what was wrong with this POST, with what was filled in: usually the GET of the same path."""
     max_bytes: int = MAX_BODY_BYTES
+    """Of the form; more than usual is read only from somebody who may use the page."""
+    read_timeout_s: float = READ_TIMEOUT_S
     script_sources: tuple[str, ...] = ()
     """More for the page's script-src, e.g. 'wasm-unsafe-eval' for a scanner."""
 
 
-def errors_by_field(error: SeteliError) -> Mapping[str, str]:
+def errors_by_field(error: SeteliError, language: str) -> Mapping[str, str]:
     """What is wrong with each field, of an InvalidRequest; empty for other errors."""
     fields = error.details.get("fields")
     if not isinstance(fields, list):
         return {}
-    return {one["field"]: one["reason"] for one in fields if isinstance(one, dict)}
+    return {one["field"]: reword(one["reason"], language) for one in fields if isinstance(one, dict)}

@@ -17,7 +17,7 @@ from service.errors import DatabaseUnavailable, SeteliError
 from service.logs import exception_fields
 from service.problems import Problem, choose_language, problem
 from service.web.calls import Reply, Stream
-from service.web.edge import READ_TIMEOUT_S, send_stream, to_response
+from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, send_stream, to_response
 from service.web.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -129,9 +129,14 @@ async def _answer(call: PageCall) -> Reply | Stream:
     page, visitor = call.route, call.known_visitor
     if page.method == "POST":
         check_origin(call.raw, call.resources.settings.public_url)
-        call = replace(call, form=await _read_form(call.raw, page.max_bytes))
+        is_welcome = page.roles is None or (visitor is not None and visitor.role in page.roles)
+        ended = PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?ended=1")})
+        if visitor is None and not is_welcome and (call.raw.content_length or 0) > MAX_BODY_BYTES:
+            return ended  # a large file is not read from a stranger
+        max_bytes, timeout_s = (page.max_bytes, page.read_timeout_s) if is_welcome else (MAX_BODY_BYTES, READ_TIMEOUT_S)
+        call = replace(call, form=await _read_form(call.raw, max_bytes, timeout_s))
         if page.roles is not None and visitor is None:
-            return PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?ended=1")})
+            return ended
         check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
     if page.roles is not None:
         if visitor is None:
@@ -144,7 +149,7 @@ async def _answer(call: PageCall) -> Reply | Stream:
     except SeteliError as error:
         if page.form is None:
             raise
-        again = replace(call, problem=_explain(error, call.language), errors=errors_by_field(error))
+        again = replace(call, problem=_explain(error, call.language), errors=errors_by_field(error, call.language))
         return replace(await _form(page.form(again)), status=status_of(error))
 
 
@@ -154,13 +159,13 @@ async def _form(shown: Awaitable[Reply | Stream]) -> Reply:
     return reply
 
 
-async def _read_form(raw: web.Request, max_bytes: int) -> FormData:
+async def _read_form(raw: web.Request, max_bytes: int, timeout_s: float) -> FormData:
     if raw.content_type not in FORMS:
         raise BrokenForm
     if (raw.content_length or 0) > max_bytes:
         raise BodyTooLarge(max_bytes=max_bytes)
     try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await raw.clone(client_max_size=max_bytes).post()
     except TimeoutError:
         raise BodyTooSlow from None
