@@ -115,9 +115,10 @@ granting.LEASE_S = 0.3
 
 async def main():
     site = Site(await open_pool(sys.argv[1]))
-    print("up", flush=True)
     while True:
-        if not await operations.grant_next(site.pool, site.keys, site.settings):
+        if await operations.grant_next(site.pool, site.keys, site.settings):
+            print("a chunk", flush=True)
+        else:
             await asyncio.sleep(0.02)
 
 asyncio.run(main())
@@ -133,13 +134,14 @@ async def test_workers_killed_again_and_again_grant_every_row_once(
     import_id = await send(here, world, table([row(n) for n in range(rows)]))
     await let_go(here, world, import_id)
     done = 0
-    for wait_s in (0.011, 0.037, 0.053, 0.171, 0.29):
+    for chunks, wait_s in ((1, 0.0), (2, 0.003), (3, 0.007), (5, 0.011), (8, 0.019)):
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", WORKER, database_url, stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
         )
         assert worker.stdout is not None
-        await worker.stdout.readline()
-        await asyncio.sleep(wait_s)
+        for _ in range(chunks):
+            await worker.stdout.readline()
+        await asyncio.sleep(wait_s)  # into the middle of the next one
         worker.send_signal(signal.SIGKILL)
         await worker.wait()
         worker.stdout.feed_eof()
