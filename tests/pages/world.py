@@ -12,10 +12,12 @@ from uuid import UUID
 from service.attention.operations import open_item
 from service.db import Connection, transaction
 from service.debits.operations.lookups import keep_lookup
+from service.imports import operations as imports
 from service.people.operations import links, sessions
 from service.vouchers.decisions import helsinki_day
 from tests.browsers import sign_in_as
 from tests.debits.pages.windows import serve
+from tests.desk.files import HEADER, line, work
 from tests.guessing.support import add_support_key, guess
 from tests.installations import Installation
 
@@ -67,6 +69,7 @@ async def furnished(database_url: str, redis_url: str) -> AsyncIterator[World]:
         world.known |= {"today": str(today), "tomorrow": str(today + timedelta(days=1))}
         await _families(world)
         await _visits(world)
+        await _files(world)
         async with transaction(here.resources.pool) as conn:
             await _troubles(conn, world)
             await _links(conn, world)
@@ -118,6 +121,41 @@ async def _troubles(conn: Connection, world: World) -> None:
     )
     for reason in ("never_used", "contact_lost", "unreachable"):
         await open_item(conn, organiser_id=organiser_id, reason=reason, subject_id=voucher)
+
+
+async def _files(world: World) -> None:
+    """A file in each state, with good rows and a faulty one."""
+    resources = world.here.resources
+    async with transaction(resources.pool) as conn:
+        organiser_id = await conn.fetchval("SELECT organiser_id FROM organisers WHERE slug = 'kuusirannan-hva'")
+    for number, name in enumerate(("done_file", "begun_file", "failed_file", "waiting_file")):
+        content = HEADER + line(f"T-{number}") + line(f"T-{number}-faulty", "014 555 0101")
+        import_id = await imports.upload(
+            resources.pool,
+            resources.keys,
+            organiser_id=organiser_id,
+            name="päätökset.csv",
+            content=content.encode(),
+            actor="test",
+        )
+        world.known[name] = str(import_id)
+        if name != "waiting_file":
+            async with transaction(resources.pool) as conn:
+                await imports.grant(
+                    conn,
+                    organiser_id=organiser_id,
+                    import_id=import_id,
+                    actor="test",
+                    at_once=True,
+                    quiet=resources.settings.quiet_hours,
+                )
+        if name == "done_file":
+            await work(world.here)
+    async with transaction(resources.pool) as conn:
+        await conn.execute(
+            "UPDATE imports SET state = 'failed', ended_at = now() WHERE import_id = $1::text::uuid",
+            world.known["failed_file"],
+        )
 
 
 async def _links(conn: Connection, world: World) -> None:
