@@ -1,9 +1,22 @@
-"""Where this machine's Chromium is, and how it is started in a container."""
+"""This machine's Chromium: one for all tests of a worker, each of which opens windows of its own in it.
+
+Starting a browser costs seconds of processor time, a window of it (a context, which shares no cookie and no cache with
+any other) a fraction of one. A module whose tests need a browser says `pytestmark = IN_CHROMIUM`: they then run on the
+loop of the whole session, where the browser lives, and are skipped where there is none. Their own asynchronous fixtures
+must live there, too: `@pytest_asyncio.fixture(loop_scope="session")`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Browser, Playwright, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
@@ -23,3 +36,63 @@ def find_chromium() -> str | None:
     if named:
         return named
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+IN_CHROMIUM = [
+    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.usefixtures("chromium"),
+]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    loop: asyncio.AbstractEventLoop
+    playwright: Playwright
+    browser: Browser
+
+
+_shared: list[_Shared] = []  # one, while the fixture `chromium` is in use
+
+
+async def launch(playwright: Playwright, arguments: Sequence[str] = ()) -> Browser:
+    return await playwright.chromium.launch(executable_path=find_chromium(), args=[*ARGUMENTS, *arguments])
+
+
+@asynccontextmanager
+async def shared_chromium() -> AsyncIterator[Browser]:
+    """For the fixture `chromium`: one browser until the end of the session."""
+    async with async_playwright() as playwright:
+        browser = await launch(playwright)
+        _shared.append(_Shared(asyncio.get_running_loop(), playwright, browser))
+        try:
+            yield browser
+        finally:
+            _shared.clear()
+            await browser.close()
+
+
+@asynccontextmanager
+async def open_chromium(*, arguments: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """The worker's browser; one for the block alone where `arguments` are needed, the test has a loop of its own, or an
+    earlier test has crashed it.
+    """
+    here = next((shared for shared in _shared if shared.loop is asyncio.get_running_loop()), None)
+    if here is not None and not arguments and here.browser.is_connected():
+        yield here.browser
+        return
+    async with _driver(here) as playwright:
+        browser = await launch(playwright, arguments)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def _driver(here: _Shared | None) -> AsyncIterator[Playwright]:
+    if here is not None:
+        yield here.playwright
+        return
+    async with async_playwright() as playwright:
+        yield playwright

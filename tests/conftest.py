@@ -29,13 +29,17 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 import redis
+from playwright.async_api import Browser
 
 from service.db import Connection, MigrationError, Pool, connect, migrate, open_pool
 from service.errors import SeteliError
 from service.sandbox.postgres import Postgres, create_database, find_binaries, run_sql, start_postgres
 from service.sandbox.processes import FolderClaim, ServerStartError, claim_folder
 from service.sandbox.valkey import DATABASES, Valkey, start_valkey
+from tests.chromium import shared_chromium
+from tests.rows import empty_tables
 
 EXTERNAL_DATABASE = "SETELI_TEST_DATABASE_URL"
 FOLDER_PREFIX = "seteli-tests-"
@@ -51,7 +55,7 @@ class Addresses:
 
     database_server: str = ""
     database_prefix: str = ""
-    growing_tables: str = ""  # those that the migrations leave empty, ready for TRUNCATE
+    growing_tables: tuple[str, ...] = ()  # those that the migrations leave empty
     redis_server: str = ""
     failure: str = ""
 
@@ -106,7 +110,7 @@ class Run:
         self.claim.release()
 
 
-async def _migrate(url: str) -> str:
+async def _migrate(url: str) -> tuple[str, ...]:
     """Returns the tables that are empty then; rows that a migration brought are part of the schema and
     stay.
     """
@@ -118,7 +122,7 @@ async def _migrate(url: str) -> str:
     )
     empty = [name for (name,) in tables if not await connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})")]
     await connection.close()
-    return ", ".join(empty)
+    return tuple(empty)
 
 
 def _drop_databases(addresses: Addresses) -> None:
@@ -249,8 +253,7 @@ async def database_url(worker_database_url: str, servers: Addresses) -> AsyncIte
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        if servers.growing_tables:
-            await connection.execute(f"TRUNCATE {servers.growing_tables} RESTART IDENTITY CASCADE")
+        await empty_tables(connection, servers.growing_tables)
     finally:
         await connection.close()
 
@@ -274,3 +277,10 @@ def redis_url(servers: Addresses) -> Iterator[str]:
     yield url
     with contextlib.closing(redis.Redis.from_url(url)) as client:
         client.flushdb()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """This worker's browser; tests/chromium.py says how to use it."""
+    async with shared_chromium() as browser:
+        yield browser

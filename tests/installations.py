@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,20 +16,24 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from service.app import build_app
-from service.db import transaction
+from service.db import Connection, transaction
 from service.providers.operations import create_key
 from service.resources import Resources, open_resources
 from service.sandbox.sample import COUNTY, PROVIDERS, TOWN, load_sample
 from service.settings import Settings
+from tests.rows import once_then_copied
 
 PUBLIC_URL = "https://seteli.test"
 
 
 def settings_for(database_url: str, redis_url: str, **changes: Any) -> Settings:
     """Settings of an installation whose gateways lead nowhere, unless `changes` say otherwise."""
+    return _settings(database_url=SecretStr(database_url), redis_url=SecretStr(redis_url), **changes)
+
+
+@functools.cache  # what a test changes is often the same, and reading them costs more than many a test
+def _settings(**changes: Any) -> Settings:
     known: dict[str, Any] = {
-        "database_url": SecretStr(database_url),
-        "redis_url": SecretStr(redis_url),
         "public_url": PUBLIC_URL,
         "encryption_keys": f"e1:{base64.b64encode(b'e' * 32).decode()}",
         "index_keys": f"i1:{base64.b64encode(b'i' * 32).decode()}",
@@ -100,15 +105,20 @@ def decision(**changes: Any) -> dict[str, Any]:
     return known | changes
 
 
+async def load_sample_with_keys(conn: Connection) -> dict[str, str]:
+    await load_sample(conn)
+    keys = {slug: (await create_key(conn, organiser_slug=slug, name="test")).key for slug in (COUNTY, TOWN)}
+    for provider in PROVIDERS:
+        made = await create_key(conn, business_id=provider.business_id, name="test")
+        keys[provider.business_id] = made.key
+    return keys
+
+
 @asynccontextmanager
 async def install(settings: Settings, *, port: int | None = None) -> AsyncIterator[Installation]:
     """Open resources, load the sample data, make a key for each owner, and serve, at `port` if others must find it."""
     async with open_resources(settings) as resources:
         async with transaction(resources.pool) as conn:
-            await load_sample(conn)
-            keys = {slug: (await create_key(conn, organiser_slug=slug, name="test")).key for slug in (COUNTY, TOWN)}
-            for provider in PROVIDERS:
-                made = await create_key(conn, business_id=provider.business_id, name="test")
-                keys[provider.business_id] = made.key
+            keys = await once_then_copied(conn, load_sample_with_keys)
         async with TestClient(TestServer(build_app(resources), port=port)) as client:
             yield Installation(resources, client, keys)

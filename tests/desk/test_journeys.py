@@ -11,12 +11,12 @@ from playwright.async_api import Page, expect
 
 from service.vouchers.decisions import helsinki_day
 from tests.browsers import sign_in_as
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.desks import today
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.installations import Installation
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 PICTURES = os.environ.get("SETELI_PICTURES")
 
 

@@ -11,20 +11,20 @@ from typing import Literal
 
 import pyotp
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from service.db import transaction
 from service.people.operations import links
 from service.sandbox.sample import COUNTY
 from tests.browsers import sign_in_as
-from tests.chromium import ARGUMENTS, find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.installations import Installation, install, settings_for
 
 PASSWORD = "neljä sanaa riittää hyvin"
 PICTURES = os.environ.get("SETELI_PICTURES")
 SIZES = {"phone": (360, 740), "desktop": (1200, 900)}
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
+pytestmark = IN_CHROMIUM
 
 
 @asynccontextmanager
@@ -33,16 +33,6 @@ async def running(database_url: str, redis_url: str, port: int) -> AsyncIterator
     settings = settings_for(database_url, redis_url, public_url=f"http://localhost:{port}")
     async with install(settings, port=port) as installation:
         yield installation
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        path = find_chromium()
-        assert path is not None
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        await browser.close()
 
 
 async def picture(page: Page, name: str) -> None:

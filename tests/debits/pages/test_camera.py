@@ -14,20 +14,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from PIL import Image
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from service.channels.rendering import qr_png
 from service.debits.pages import looking_up
 from service.web.pages import third_party_address
 from tests.browsers import Browser
-from tests.chromium import ARGUMENTS, find_chromium
+from tests.chromium import IN_CHROMIUM, open_chromium
 from tests.debits.pages.desks import family, sit_down
 from tests.debits.pages.windows import PHONE, serve
 from tests.installations import Installation
 
 pytestmark = [
-    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
+    *IN_CHROMIUM,
     pytest.mark.skipif(third_party_address("qr/decode.js") is None, reason="npm brought nothing"),
 ]
 WIDTH, HEIGHT = 640, 480
@@ -37,7 +38,7 @@ OWN_READER = """window.BarcodeDetector = class {
 }"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def here(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     async with serve(database_url, redis_url) as installation:
         yield installation
@@ -59,15 +60,12 @@ async def browser_with(
     arguments: Sequence[str], here: Installation, person: Browser, *, may: Sequence[str] = ("camera",)
 ) -> AsyncIterator[BrowserContext]:
     base = str(here.client.make_url("")).rstrip("/")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=find_chromium(), args=[*ARGUMENTS, *arguments])
+    async with open_chromium(arguments=arguments) as chromium:
         context = await chromium.new_context(base_url=base, viewport=PHONE, locale="en-GB", permissions=list(may))  # type: ignore[arg-type]
         assert person.cookie is not None
         await context.add_cookies([{"name": "session", "value": person.cookie, "url": base}])
-        try:
-            yield context
-        finally:
-            await chromium.close()
+        yield context
+        await context.close()
 
 
 async def open_camera(page: Page) -> None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.desks import entries_of, family, sit_down, today
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.installations import Installation
@@ -17,10 +18,10 @@ from tests.installations import Installation
 WIDEST = """[...document.querySelectorAll("main *, header *")]
     .filter((each) => each.getBoundingClientRect().right > innerWidth)
     .map((each) => `${each.tagName}.${each.className}`).slice(-5)"""
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def here(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     async with serve(database_url, redis_url) as installation:
         yield installation

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page
 
 from service.settings import Settings
 from tests.browsers import Browser
-from tests.chromium import ARGUMENTS, find_chromium
+from tests.chromium import open_chromium
 from tests.installations import Installation, install, settings_for
 
 PHONE = {"width": 360, "height": 740}
@@ -38,15 +38,14 @@ async def serve(database_url: str, redis_url: str) -> AsyncIterator[Installation
 async def open_window(
     here: Installation, person: Browser | None, *, viewport: dict[str, int] = PHONE, **options: Any
 ) -> AsyncIterator[tuple[BrowserContext, Page]]:
-    """A browser of somebody who is signed in, or of nobody."""
+    """A window of somebody who is signed in, or of nobody."""
     base = str(here.client.make_url("")).rstrip("/")
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+    async with open_chromium() as chromium:
         context = await chromium.new_context(base_url=base, viewport=viewport, locale="en-GB", **options)  # type: ignore[arg-type]
-        if person is not None:
-            assert person.cookie is not None
-            await context.add_cookies([{"name": "session", "value": person.cookie, "url": base}])
         try:
+            if person is not None:
+                assert person.cookie is not None
+                await context.add_cookies([{"name": "session", "value": person.cookie, "url": base}])
             yield context, await context.new_page()
         finally:
-            await chromium.close()
+            await context.close()

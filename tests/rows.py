@@ -1,0 +1,76 @@
+"""Rows between two tests: taken away fast, and the sample data put back fast.
+
+On a server where we are not superuser both are done the slow way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from service.db import Connection
+
+LARGE_BYTES = 512 * 1024
+
+# A session that is a replica checks no foreign keys and runs no triggers.
+_AS_REPLICA = """
+SET LOCAL session_replication_role = replica;
+{statements};
+SET LOCAL session_replication_role = origin
+"""
+_SELECT_TABLES = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'public'"
+_SELECT_LARGE = "SELECT name FROM unnest($1::text[]) AS name WHERE pg_relation_size(name::regclass) > $2"
+_SELECT_COLUMNS = """
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)
+FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
+
+
+async def empty_tables(conn: Connection, tables: Sequence[str]) -> None:
+    """TRUNCATE makes new files for each table and index, hundreds of them; deleting a few rows costs a small part of
+    that. What has grown large is truncated all the same: no test shall read through what another has left dead.
+    """
+    if not _is_superuser(conn):
+        await conn.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+        return
+    async with conn.transaction():
+        await conn.execute(_AS_REPLICA.format(statements=";".join(f"DELETE FROM {table}" for table in tables)))
+    large = [name for (name,) in await conn.fetch(_SELECT_LARGE, list(tables), LARGE_BYTES)]
+    if large:
+        await conn.execute(f"TRUNCATE {', '.join(large)} CASCADE")
+
+
+_copies: dict[Callable[[Connection], Awaitable[dict[str, str]]], tuple[str, dict[str, str]]] = {}
+
+
+async def once_then_copied(conn: Connection, load: Callable[[Connection], Awaitable[dict[str, str]]]) -> dict[str, str]:
+    """What `load` makes of an empty database, and returns. After the first time in this process the rows that it made
+    are put in as they were, ids and times too, in one round trip.
+    """
+    if not _is_superuser(conn) or await conn.fetchval("SELECT EXISTS (SELECT FROM organisers)"):
+        return await load(conn)
+    if load not in _copies:
+        before = await _filled_tables(conn)
+        answer = await load(conn)
+        copies = [await _copy(conn, table) for table in await _filled_tables(conn) if table not in before]
+        _copies[load] = _AS_REPLICA.format(statements=";".join(copies)), answer
+        return dict(answer)
+    statements, answer = _copies[load]
+    await conn.execute(statements)
+    return dict(answer)
+
+
+def _is_superuser(conn: Connection) -> bool:
+    return getattr(conn.get_settings(), "is_superuser", "off") == "on"
+
+
+async def _filled_tables(conn: Connection) -> list[str]:
+    tables = [name for (name,) in await conn.fetch(_SELECT_TABLES)]
+    return [table for table in tables if await conn.fetchval(f"SELECT EXISTS (SELECT FROM {table})")]
+
+
+async def _copy(conn: Connection, table: str) -> str:
+    """The statement that puts all present rows of a table into it again."""
+    columns = await conn.fetchval(_SELECT_COLUMNS, table)
+    insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, %L)"
+    return str(await conn.fetchval(f"SELECT format($1::text, (SELECT json_agg(each) FROM {table} AS each))", insert))
