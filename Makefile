@@ -49,9 +49,10 @@ assets:
 	@$(NPM) $(NPM_CI) --omit=dev --prefix $(THIRD_PARTY)
 	@touch -t 200001010000 $(ASSETS)
 
-# What takes too long for every change: the rest of the measurements' tests and of the demo's ends.
+# What takes too long for every change: the rest of the measurements' tests and of the demo's ends, and many more
+# examples of everything that is tried at random.
 proofs: $(READY) $(ASSETS)
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or hypothesis" --hypothesis-profile=proofs $(ARGS)
 
 check: $(READY)
 	@$(BIN)/ruff check .

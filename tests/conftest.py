@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import redis
+from hypothesis import settings
 from playwright.async_api import Browser
 
 from service.db import Connection, MigrationError, Pool, connect, migrate, open_pool
@@ -47,6 +49,11 @@ TEMPLATE = "template"
 
 for name in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(name, None)
+
+# What is random is tried with fewer examples in `make test` than in `make proofs`, which asks for the second.
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("proofs", max_examples=200, deadline=None)
+settings.load_profile("quick")
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("db")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Modules and tests stay until the end: the garbage collector need not look through them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

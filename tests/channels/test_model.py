@@ -388,11 +388,11 @@ class Histories(RuleBasedStateMachine):
             assert has_ended or row["fallback"] is not None, dict(row)
 
 
+@pytest.mark.hypothesis  # so that `make proofs` plays more of them
 def test_no_history_moves_a_message_backwards_repeats_it_or_leaves_it_stuck(database_url: str) -> None:
     run_state_machine_as_test(
         lambda: Histories(database_url),
         settings=settings(
-            max_examples=40,
             phases=(Phase.generate,),  # a history is short enough to read; shrinking it would take minutes
             stateful_step_count=30,
             deadline=None,

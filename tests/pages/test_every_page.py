@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from playwright.async_api import async_playwright
 
 from service.app import PAGES
-from tests.chromium import ARGUMENTS, find_chromium
+from tests.chromium import find_chromium, open_chromium
 from tests.pages.table import NOT_LOOKED_AT, VISITS, Visit
 from tests.pages.walk import AXE, Look, Walk
 from tests.pages.world import furnished
@@ -27,12 +26,8 @@ def test_every_page_is_looked_at_or_there_is_a_reason_not_to() -> None:
 
 
 async def walk(database_url: str, redis_url: str, look: Look, visits: Sequence[Visit] = VISITS) -> list[str]:
-    async with furnished(database_url, redis_url) as world, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
-        try:
-            return await Walk(browser, world, look, is_judged=AXE.exists()).go(visits)
-        finally:
-            await browser.close()
+    async with furnished(database_url, redis_url) as world, open_chromium() as browser:
+        return await Walk(browser, world, look, is_judged=AXE.exists()).go(visits)
 
 
 @has_chromium
