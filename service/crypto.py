@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from service.settings import Keyring
 
@@ -29,7 +31,8 @@ class BlindIndex:
     """Keyed look-up values for codes and contacts. `purpose` keeps equal texts of different kinds apart."""
 
     def __init__(self, keys: Keyring) -> None:
-        self._keys = keys
+        # Keyed once and copied for every text: looking the algorithm up and hashing the key costs more than the text.
+        self._keys = tuple((key_id, HMAC(key, SHA256())) for key_id, key in keys)
 
     @property
     def key_id(self) -> str:
@@ -58,8 +61,10 @@ class BlindIndex:
         return any(hmac.compare_digest(index, self._digest(key, purpose, text)) for _, key in self._keys)
 
     @staticmethod
-    def _digest(key: bytes, purpose: str, text: str) -> bytes:
-        return hmac.digest(key, f"{purpose}\0{text}".encode(), "sha256")
+    def _digest(key: HMAC, purpose: str, text: str) -> bytes:
+        keyed = key.copy()
+        keyed.update(f"{purpose}\0{text}".encode())
+        return keyed.finalize()
 
 
 class Sealer:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from service.channels.gateway import (
@@ -158,9 +159,11 @@ class Contacts:
     preferred: ChannelName = "sms"
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """One thing to tell someone. `fields` never hold a code or a contact: `secret_id` stands for those."""
+class NewMessage(NamedTuple):
+    """One thing to tell someone. `fields` never hold a code or a contact: `secret_id` stands for those.
+
+    A tuple, because imports make very many.
+    """
 
     organiser_id: UUID
     kind: str

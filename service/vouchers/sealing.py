@@ -7,11 +7,10 @@ import hmac
 import secrets
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from service.channels.operations.outbox import contact_context
 from service.channels.suppressions import PURPOSE
 from service.crypto import Keys
+from service.ids import new_id
 from service.vouchers.codes import last_four, make_code
 from service.vouchers.model import Beneficiary, Contact
 from service.vouchers.queries.issuing import SealedCode, SealedContact
@@ -22,7 +21,7 @@ PHONE_PURPOSE, EMAIL_PURPOSE = PURPOSE["sms"], PURPOSE["email"]
 
 def draw_code(keys: Keys, digits: int, code_id: UUID | None = None) -> SealedCode:
     """A random code, under a new id unless one is given, ready to be stored. Nobody ever holds it open."""
-    return seal_code(keys, code_id or uuid7(), make_code(secrets.randbelow, digits))
+    return seal_code(keys, code_id or new_id(), make_code(secrets.randbelow, digits))
 
 
 def seal_code(keys: Keys, code_id: UUID, code: str) -> SealedCode:

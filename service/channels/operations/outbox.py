@@ -6,10 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
 from uuid import UUID
-
-from uuid_utils.compat import uuid7
 
 from service.channels.contacts import hint_email, hint_phone
 from service.channels.gateway import ChannelName
@@ -20,6 +17,7 @@ from service.channels.queries.outbox import MessageRow
 from service.channels.suppressions import PURPOSE
 from service.crypto import Keys
 from service.db import Connection
+from service.ids import new_id
 
 MESSAGE_COLUMNS = (
     *("organiser_id", "message_id", "kind", "subject_id", "secret_id", "fields", "channel", "language"),
@@ -27,8 +25,6 @@ MESSAGE_COLUMNS = (
     *("other_channel", "other_sealed", "other_index", "other_hint", "priority", "deadline_at", "requested_by"),
 )
 """The order of `message_record`, for COPY."""
-_record_values = attrgetter(*MESSAGE_COLUMNS[:-2], "deadline_s", "requested_by")  # imports take 100 000 of them
-
 
 CONTACT_CHANGED = "contact_changed"
 
@@ -71,7 +67,7 @@ def message_row(keys: Keys, message: NewMessage) -> MessageRow:
     other = sides[1] if len(sides) > 1 else (None, None, None, None)
     return MessageRow(
         organiser_id=message.organiser_id,
-        message_id=uuid7(),
+        message_id=new_id(),
         kind=message.kind,
         subject_id=message.subject_id,
         secret_id=message.secret_id,
@@ -116,7 +112,7 @@ def _sealed(keys: Keys, organiser_id: UUID, contacts: Contacts) -> list[tuple[Ch
 
 def message_record(row: MessageRow, *, now: datetime) -> tuple[object, ...]:
     """The row as COPY takes it, in the order of MESSAGE_COLUMNS. `now` is the database's clock."""
-    *values, deadline_s, requested_by = _record_values(row)
+    *values, deadline_s, requested_by = row
     return (*values, now + timedelta(seconds=deadline_s), requested_by)
 
 

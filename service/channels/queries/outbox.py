@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from asyncpg import Record
@@ -12,9 +12,11 @@ from asyncpg import Record
 from service.db import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
-    """A new row of `messages`, in the order of MESSAGE_COLUMNS; what is not here has a default."""
+class MessageRow(NamedTuple):
+    """A new row of `messages`, in the order of MESSAGE_COLUMNS; what is not here has a default.
+
+    A tuple, because imports make very many.
+    """
 
     organiser_id: UUID
     message_id: UUID
@@ -36,8 +38,6 @@ class MessageRow:
     requested_by: str
 
 
-_COLUMNS = tuple(field.name for field in fields(MessageRow))
-
 # A contact that must not be written to: the message is a failure from the start, and due to be decided.
 INSERT_MESSAGE = """
 WITH standing AS (
@@ -57,7 +57,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, n
 
 async def insert_message(conn: Connection, *, row: MessageRow, recipient_indexes: Sequence[bytes]) -> None:
     """`recipient_indexes`: what the recipient may be suppressed under."""
-    await conn.execute(INSERT_MESSAGE, *(getattr(row, column) for column in _COLUMNS), recipient_indexes)
+    await conn.execute(INSERT_MESSAGE, *row, recipient_indexes)
 
 
 SELECT_NOW = "SELECT now()"

@@ -8,12 +8,12 @@ from datetime import date
 from uuid import UUID
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
-from uuid_utils.compat import uuid7
 
 from service.channels.operations import queue_messages
 from service.crypto import Keys
 from service.db import Connection
 from service.errors import Invalid, SeteliError
+from service.ids import new_id
 from service.organisers.model import Organiser
 from service.vouchers import sealing
 from service.vouchers.decisions import NewDecision, check_rules, fingerprint_text
@@ -119,8 +119,8 @@ async def _store(
 
 def _row(keys: Keys, organiser_id: UUID, decision: NewDecision, code_digits: int) -> VoucherRow:
     return VoucherRow(
-        decision_id=uuid7(),
-        voucher_id=uuid7(),
+        decision_id=new_id(),
+        voucher_id=new_id(),
         decision=decision,
         fingerprint=sealing.seal_fingerprint(keys, organiser_id, decision.decision_ref, fingerprint_text(decision)),
         contact=sealing.seal_contact(keys, organiser_id, decision.contact),
