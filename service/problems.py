@@ -161,6 +161,8 @@ def field_reason(fault: str, limits: Mapping[str, object], language: str) -> str
     kind = _FAULT_KINDS.get(fault, fault)
     if kind not in words:
         kind = next((family for family in ("date", "uuid") if fault.startswith(family)), "other")
+    if isinstance(choices := limits.get("expected"), str):  # pydantic's list is English: 'fi', 'sv' or 'en'
+        limits = {**limits, "expected": choices.replace(" or ", ", ")}
     return _Lenient(language).vformat(words[kind], (), limits)
 
 

@@ -31,7 +31,7 @@ from service.web import AnswerModel, Call, Reply, Route
 log = structlog.get_logger()
 
 VERSION = "0.1.0"
-HEALTH_TIMEOUT_S = 3.0  # a scrape does not wait for a database that is away
+HEALTH_TIMEOUT_S = 3.0  # whoever watches does not wait for a database that is away or silent
 ROUTES_KEY: web.AppKey[tuple[Route, ...]] = web.AppKey("routes")
 PAGES = FOLDER.parent / "pages"
 # No script runs on these pages unless its nonce is added, and nothing is loaded from anywhere.
@@ -95,14 +95,15 @@ async def get_ready(call: Call) -> Reply:
     paused: list[PausedGateway] = []
     tripped: TrippedBreaker | None = None
     try:
-        async with autocommit(call.resources.pool) as conn:
+        async with asyncio.timeout(HEALTH_TIMEOUT_S), autocommit(call.resources.pool) as conn:
             database = "up" if await schema_is_current(conn) else "schema_out_of_date"
             if database == "up":
                 paused = [PausedGateway.of(pause) for pause in await list_pauses(conn)]
                 since = (await breaker_state(conn)).tripped_at
                 tripped = TrippedBreaker(tripped_at=since) if since is not None else None
-    except SeteliError as error:
-        log.warning("not_ready", error=error.code)
+    except (SeteliError, TimeoutError) as error:
+        database = "down"
+        log.warning("not_ready", error=error.code if isinstance(error, SeteliError) else "database_silent")
     body = Ready(
         status="ready" if database == "up" else "not_ready",
         database=database,

@@ -40,3 +40,11 @@ def test_what_fields_must_be_is_written_in_every_language() -> None:
 
 def test_a_detail_that_is_missing_leaves_a_gap_and_no_error() -> None:
     assert "…" in problem("voucher_expired", {}, "en").detail
+
+
+def test_a_list_of_choices_has_no_english_in_it() -> None:
+    assert field_reason("literal_error", {"expected": "'fi', 'sv' or 'en'"}, "fi") == "yksi näistä: 'fi', 'sv', 'en'"
+
+
+def test_a_nul_is_told_in_every_language() -> None:
+    assert len({field_reason("nul", {"field": "note"}, language) for language in LANGUAGES}) == len(LANGUAGES)

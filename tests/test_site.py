@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from service import site
 from service.channels.operations import pause
 from service.db import Pool
 from tests.installations import Installation, install, settings_for
@@ -56,3 +58,15 @@ async def test_readiness_tells_which_gateways_are_paused_and_why_but_no_names_of
     assert sms["since"] is not None
     text = await (await here.client.get("/metrics")).text()
     assert 'seteli_gateway_paused{gateway="twilio"} 1.0' in text
+
+
+async def test_readiness_does_not_wait_for_a_database_that_does_not_answer(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "HEALTH_TIMEOUT_S", 0.2)
+    async with here.resources.pool.acquire() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE gateway_pauses")
+        async with asyncio.timeout(1.5):  # before PostgreSQL itself gives up on the lock
+            answer = await here.client.get("/health/ready")
+        assert (answer.status, (await answer.json())["database"]) == (503, "down")
+    assert (await here.client.get("/health/ready")).status == 200

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -298,7 +299,7 @@ def _say_where_to_look(home: Home, world: World, console: Console) -> None:
         ("phones and mail", f"{world.sandbox_url}/"),
         ("API and its docs", f"{world.base_url}/docs"),
         ("for scripts", str(home.story)),
-        ("the command line", f". {home.environment}; .venv/bin/python -m service --help"),
+        ("the command line", f". {shlex.quote(str(home.environment))}; .venv/bin/python -m service --help"),
         ("logs", f"{home.logs}/"),
     )
     console.print("\nThe demo stays up. Ctrl-C stops it. Where to look:")

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.crypto import Keys
 from service.db import Pool
@@ -74,8 +75,9 @@ class QueryModel(BaseModel):
 
 
 def _refuse_nul_in(model: BaseModel) -> None:
-    if any(isinstance(value, str) and "\0" in value for value in model.__dict__.values()):
-        raise ValueError("a text contains a NUL byte")
+    for name, value in model.__dict__.items():
+        if isinstance(value, str) and "\0" in value:
+            raise PydanticCustomError("nul", "contains a NUL byte", {"field": name})
 
 
 class AnswerModel(BaseModel):

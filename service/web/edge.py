@@ -10,6 +10,7 @@ from contextlib import aclosing
 import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from service import metrics
 from service.db import Connection
@@ -239,12 +240,20 @@ def invalid_request(error: ValidationError, language: str) -> SeteliError:
     return InvalidRequest(
         fields=[
             {
-                "field": ".".join(str(part) for part in fault["loc"]) or "body",
+                "field": _field(fault),
                 "reason": field_reason(fault["type"], fault.get("ctx", {}), language),
             }
             for fault in faults
         ]
     )
+
+
+def _field(fault: ErrorDetails) -> str:
+    """Where the fault is. A check of a whole object knows its field, and pydantic the way to the object."""
+    path = [str(part) for part in fault["loc"]]
+    if fault["type"] == "nul":
+        path.append(fault["ctx"]["field"])
+    return ".".join(path) or "body"
 
 
 @web.middleware

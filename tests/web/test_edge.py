@@ -139,7 +139,7 @@ async def test_what_a_field_must_be_is_told_in_the_callers_language(client: Clie
         ({"amount": None}, "amount"),
         ({"amount": 5, "extra": 1}, "extra"),
         ({"amount": 5, "day": "2026-13-01"}, "day"),
-        ({"amount": 5, "note": "a\0b"}, "body"),
+        ({"amount": 5, "note": "a\0b"}, "note"),
         ([], "body"),
         ("text", "body"),
     ],
