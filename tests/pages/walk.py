@@ -95,6 +95,11 @@ class Walk:
             await visit.act(page)
         return faults + await self._judge(page, visit)
 
+    async def page_of(self, who: str | None) -> Page:
+        """The window of somebody, as it stands."""
+        _, page, _ = await self._window(who)
+        return page
+
     async def _judge(self, page: Page, visit: Visit) -> list[str]:
         faults = [f"said: {text}" for text in self.said]
         if await page.get_attribute("html", "lang") != self.look.language:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from service.db import transaction
-from service.people.model import ALL_ROLES, PasskeyUnknown, SessionUnknown, SignInUnfinished
+from service.errors import InvalidRequest
+from service.people.model import ALL_ROLES, PasskeyUnknown, SessionUnknown, SignInFailed, SignInUnfinished
 from service.people.operations import accounts, passkeys, second_factors, sessions
 from service.people.operations.sessions import Session
 from service.people.operations.signing_in import change_password, prove_password
@@ -55,15 +56,19 @@ async def show_password(call: PageCall) -> PageReply:
 async def take_password(call: PageCall) -> PageReply:
     """Keep another password; everywhere else one is signed out."""
     visitor = call.visitor
-    await change_password(
-        call.resources.pool,
-        call.resources.keys,
-        visitor.session_id,
-        visitor.person_id,
-        old=call.secret("old"),
-        new=call.secret("password"),
-        prefix=call.client_prefix,
-    )
+    try:
+        await change_password(
+            call.resources.pool,
+            call.resources.keys,
+            visitor.session_id,
+            visitor.person_id,
+            old=call.secret("old"),
+            new=call.secret("password"),
+            prefix=call.client_prefix,
+        )
+    except SignInFailed:  # whose sentence speaks of signing in
+        reason = call.gettext("This is not your present password.")
+        raise InvalidRequest(fields=[{"field": "old", "reason": reason}]) from None
     return await redirect(
         call, ACCOUNT, note=call.gettext("Your password is changed. You are signed out everywhere else.")
     )

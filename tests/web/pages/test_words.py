@@ -67,3 +67,30 @@ def test_words_numbers_and_days_are_written_as_each_language_does() -> None:
     assert show_day(date(2026, 11, 2), "en") == "2 November 2026"
     assert show_time(datetime(2026, 11, 2, 22, 5, tzinfo=UTC), "fi") == "3.11.2026 0.05"
     assert show_number(12345, "fi") == "12\N{NO-BREAK SPACE}345"
+
+
+def bare_words(template: str) -> list[str]:
+    """What a template shows that went through no catalogue: text between tags, and attributes that are read out."""
+    blocks = (r"{% trans.*?%}.*?{% endtrans %}", r"{% block width %}.*?{% endblock %}")
+    for thrown_out in (r"{#.*?#}", *blocks, r"{{.*?}}", r"{%.*?%}", r"<!--.*?-->"):
+        template = re.sub(thrown_out, " ", template, flags=re.DOTALL)
+    read_out = re.findall(r'\b(?:aria-label|alt|title|placeholder|data-label)="([^"]*)"', template)
+    text = re.sub(r"&\w+;", " ", re.sub(r"<[^>]*>", " ", template))
+    return re.findall(r"[^\W\d_]{2,}", " ".join([text, *read_out]))
+
+
+def test_no_template_shows_a_word_that_is_in_no_catalogue() -> None:
+    assert bare_words('<p title="Yes">{{ _("No") }} and {% if a %}maybe{% endif %}</p>') == ["and", "maybe", "Yes"]
+    ours = [path for path in words.PAGES.rglob("*.html") if path.parent.name != "sandbox" and path.name != "docs.html"]
+    assert len(ours) > 40
+    for path in ours:
+        assert set(bare_words(path.read_text("utf-8"))) <= {"Seteli"}, path
+
+
+def test_scripts_have_no_words_of_their_own_the_page_gives_them() -> None:
+    scripts = list((words.ROOT / "templates" / "assets").glob("*.js"))
+    assert len(scripts) > 2
+    for path in scripts:
+        code = re.sub(r"^\s*//.*$|\s// .*$", "", path.read_text("utf-8"), flags=re.MULTILINE)
+        literals = ["".join(found) for found in re.findall(r'"((?:[^"\\\n]|\\.)*)"|`([^`]*)`', code)]
+        assert [each for each in literals if re.search(r"[^\W\d_]{2,} [^\W\d_]{2,}", each)] == [], path

@@ -1,0 +1,127 @@
+"""`python -m tests.pages.pictures <data>`: takes docs/pictures anew, of a demo that runs with DATA=<data>.
+
+Signs in as the demo's people do, goes from page to page, and leaves small PNGs. Look at each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyotp
+from PIL import Image
+from playwright.async_api import Browser, Page, async_playwright
+
+from service.vouchers.decisions import helsinki_day
+from tests.chromium import ARGUMENTS, find_chromium
+
+FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
+COLOURS = 64
+PHONE, DESKTOP = (390, 844), (1200, 900)
+
+
+async def picture(page: Page, name: str, *, is_whole: bool = True) -> None:
+    """A PNG with few colours: pages have few, and the repository keeps every version of it."""
+    png = await page.screenshot(full_page=is_whole)
+    few = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(FOLDER / f"{name}.png", optimize=True)
+
+
+@asynccontextmanager
+async def signed_in(browser: Browser, home: str, login: dict[str, Any], size: tuple[int, int]) -> AsyncIterator[Page]:
+    context = await browser.new_context(
+        base_url=home, viewport={"width": size[0], "height": size[1]}, locale="en-GB", timezone_id="Europe/Helsinki"
+    )
+    page = await context.new_page()
+    await page.goto("/sign-in?lang=en")
+    await page.fill("#email", login["email"])
+    await page.fill("#password", login["password"])
+    await page.click("main button.main")
+    await page.fill("#code", pyotp.TOTP(login["totp_secret"]).at(time.time()))
+    await page.click("main button.main")
+    yield page
+    await context.close()
+
+
+async def of_the_desk(page: Page) -> None:
+    number = f"{time.time() % 1e6:.0f}"
+    await page.goto("/desk")
+    await page.get_by_label("How much in all").fill("12")
+    await page.get_by_label("Times a week, at most").fill("2")
+    await page.get_by_label("Last day").fill(str(helsinki_day(datetime.now(UTC)) + timedelta(days=90)))
+    await page.get_by_label("Mobile phone").fill("040 555 0177")
+    await page.get_by_label("Decision reference").fill(f"KH-{number}")
+    await page.get_by_label("Client reference").fill(f"perhe-{number}")
+    await page.get_by_label("Initials").fill("M. V.")
+    await picture(page, "desk-decision")
+    await page.get_by_role("button", name="See the text").click()
+    if await page.get_by_role("alert").count():
+        await picture(page, "desk-warning")
+        await page.get_by_role("checkbox").check()
+    else:
+        await picture(page, "desk-preview")
+    await page.get_by_role("button", name="Grant and send").click()
+    await page.get_by_role("heading", name="The code has arrived").wait_for()
+    await picture(page, "desk-delivery")
+
+
+async def of_the_vouchers(page: Page, reference: str) -> None:
+    await page.goto("/desk/vouchers")
+    await page.get_by_label("Find a voucher").fill(reference)
+    await page.get_by_role("button", name="Search").click()
+    await page.get_by_role("table").get_by_role("link").first.click()
+    await page.get_by_role("heading", name=f"Voucher {reference}").wait_for()
+    await picture(page, "desk-voucher")
+    await page.goto("/desk/attention")
+    await picture(page, "desk-attention")
+
+
+async def of_the_provider(page: Page, code: str) -> None:
+    await page.goto("/provider")
+    await picture(page, "provider-code")
+    await page.get_by_label("The family's code").fill(code)
+    await page.get_by_role("button", name="Look up").click()
+    await page.get_by_text("Left on the voucher").wait_for()
+    await picture(page, "provider-voucher")
+    await page.get_by_label("Hours").fill("2")
+    await page.get_by_role("button", name="Continue").click()
+    await picture(page, "provider-confirm")
+    await page.locator("form[action$='/charge'] button").click()
+    await page.get_by_role("heading", name="The visit is charged").wait_for()
+    await picture(page, "provider-receipt")
+
+
+async def code_sent_to(page: Page, sandbox: str, phone: str) -> str:
+    """What the family reads on its phone."""
+    answer = await page.request.get(f"{sandbox}/messages", params={"to": phone})
+    texts = " ".join(message["body"] for message in await answer.json())
+    return re.findall(r"\d{4} \d{4} \d{4}", texts)[-1]
+
+
+async def run(told: dict[str, Any]) -> None:
+    home, today = told["base_url"], helsinki_day(datetime.now(UTC))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        async with signed_in(browser, home, told["desk_login"], DESKTOP) as page:
+            await of_the_desk(page)
+            await of_the_vouchers(page, f"KP-{today:%y%m%d}-02")
+            code = await code_sent_to(page, told["sandbox_url"], "+358405550177")
+        async with signed_in(browser, home, told["provider_login"], PHONE) as page:
+            await of_the_provider(page, code)
+            await page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+            await page.goto("/provider/history")
+            await picture(page, "provider-history", is_whole=False)
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(json.loads((Path(sys.argv[1]) / "demo.json").read_text("utf-8"))))
