@@ -66,7 +66,7 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
             heading = page.get_by_role("heading", level=1)
             await expect(heading).to_have_text("The code is on its way")
             await move(here, "accepted")
-            await expect(page.get_by_text("was handed over at")).to_be_visible(timeout=5000)
+            await expect(page.get_by_text("was handed over on")).to_be_visible(timeout=5000)
             await picture(page, f"delivery-{width}")
             await move(here, "delivered")
             await expect(heading).to_have_text("The code has arrived", timeout=5000)
