@@ -17,7 +17,7 @@ from service.db import Connection
 from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
 from service.idempotency import TEXTED_PREFIX, claim_or_replay, store_answer
 from service.logs import exception_fields
-from service.problems import choose_language, field_reason, problem
+from service.problems import choose_language, field_reason, problem, reword
 from service.web.calls import (
     AnswerModel,
     Call,
@@ -77,6 +77,7 @@ def problem_reply(error: SeteliError, language: str) -> Reply:
     status = status_of(error)
     body = ProblemModel.model_validate(
         dict(error.details)
+        | _fields_in(language, error)
         | {
             "type": f"/docs#{error.code}",
             "title": error.code.replace("_", " ").capitalize(),
@@ -101,6 +102,14 @@ def problem_reply(error: SeteliError, language: str) -> Reply:
         content_type="application/problem+json",
         headers=headers,
     )
+
+
+def _fields_in(language: str, error: SeteliError) -> dict[str, list[dict[str, str]]]:
+    """The fields that the error lists, each with its reason in the caller's language: our own checks speak English."""
+    fields = error.details.get("fields")
+    if not isinstance(fields, list):
+        return {}
+    return {"fields": [{**one, "reason": reword(one["reason"], language)} for one in fields if isinstance(one, dict)]}
 
 
 def add_routes(app: web.Application, routes: Iterable[Route], resources: EdgeResources) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from pydantic import Field
 from uuid_utils.compat import uuid7
 
 from service.crypto import Keys
-from service.errors import Conflict, DatabaseUnavailable, NotFound
+from service.errors import Conflict, DatabaseUnavailable, InvalidRequest, NotFound
 from service.web import (
     MAX_BODY_BYTES,
     AnswerModel,
@@ -26,6 +27,7 @@ from service.web import (
     Route,
     add_routes,
     edge,
+    problem_reply,
 )
 
 
@@ -262,3 +264,13 @@ async def test_the_sentence_is_in_the_language_asked_for(client: Client, header:
     answer = await client.get("/fail/busy", headers={"Accept-Language": header} if header else {})
     assert answer.headers["Content-Language"] == language
     assert (await answer.json())["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("language", "reason"), [("en", "a whole number"), ("fi", "kokonaisluku"), ("sv", "ett heltal")]
+)
+def test_what_our_own_checks_say_of_a_field_is_told_in_the_callers_language(language: str, reason: str) -> None:
+    error = InvalidRequest(fields=[{"field": "granted", "reason": "a whole number"}])
+    body = problem_reply(error, language).body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["fields"] == [{"field": "granted", "reason": reason}]
