@@ -23,7 +23,8 @@ class Family:
 
     async def debit(self, amount: int, key: str) -> dict[str, Any]:
         code = await self.here.code_of(str(self.voucher_id))
-        answer = await self.here.call(PROVIDER, "POST", "/v1/debits", {"code": code, "amount": amount}, key=key)
+        body = {"code": code, "amount": amount, "reference": f"visit {key}"}
+        answer = await self.here.call(PROVIDER, "POST", "/v1/debits", body, key=key)
         assert answer.status == 201, await answer.text()
         return dict(await answer.json())
 

@@ -267,9 +267,13 @@ async def test_a_suspended_voucher_is_refused_until_it_is_resumed(here: Installa
 async def test_the_list_of_debits_is_walked_by_cursor_without_gap_or_repeat(here: Installation) -> None:
     code = await here.code_of((await here.decide())["voucher_id"])
     made = [
-        (await (await here.call(PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 15}, key=f"{n}")).json())[
-            "debit_id"
-        ]
+        (
+            await (
+                await here.call(
+                    PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 15, "reference": f"{n}"}, key=f"{n}"
+                )
+            ).json()
+        )["debit_id"]
         for n in range(7)
     ]
     seen: list[str] = []

@@ -102,6 +102,15 @@ async def resolve_item(
 
     The item about a dispute is the dispute: that is resolved with it.
     """
+    # The dispute before its item, as whoever disputes or resolves a debit takes them: nobody waits in a circle.
+    await queries.resolve_dispute(
+        conn,
+        organiser_id=organiser_id,
+        attention_id=attention_id,
+        reason=DISPUTED,
+        actor=actor,
+        resolution=resolution,
+    )
     resolved = await queries.resolve_item(
         conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution
     )
@@ -110,10 +119,6 @@ async def resolve_item(
         raise AttentionUnknown
     if not resolved:
         raise AttentionResolved
-    if row["reason"] == DISPUTED:
-        await queries.resolve_dispute(
-            conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution
-        )
     await audit.record(
         conn,
         organiser_id=organiser_id,

@@ -184,18 +184,18 @@ async def select_open_of_entry(conn: Connection, *, organiser_id: UUID, reason: 
 
 
 RESOLVE_DISPUTE = """
-UPDATE disputes d SET resolved_at = now(), resolved_by = $3, resolution = $4
+UPDATE disputes d SET resolved_at = now(), resolved_by = $4, resolution = $5
   FROM attention a
- WHERE a.organiser_id = $1 AND a.attention_id = $2
+ WHERE a.organiser_id = $1 AND a.attention_id = $2 AND a.reason = $3 AND a.resolved_at IS NULL
    AND d.organiser_id = a.organiser_id AND d.entry_id = a.entry_id AND d.resolved_at IS NULL
 """
 
 
 async def resolve_dispute(
-    conn: Connection, *, organiser_id: UUID, attention_id: UUID, actor: str, resolution: str
+    conn: Connection, *, organiser_id: UUID, attention_id: UUID, reason: str, actor: str, resolution: str
 ) -> None:
-    """Resolve the dispute that the item is about, too."""
-    await conn.execute(RESOLVE_DISPUTE, organiser_id, attention_id, actor, resolution)
+    """Resolve the dispute that an open item is about, if it is about one: an item of that reason."""
+    await conn.execute(RESOLVE_DISPUTE, organiser_id, attention_id, reason, actor, resolution)
 
 
 # For the command line alone, where a person has an id in hand and no organiser; no hot path.

@@ -14,7 +14,7 @@ SeteliError
 └── DebitRefused           a rule of the voucher or its programme says no
     ├── VoucherClosed … InsufficientValue, in the order below
 
-The rules themselves run in the database, in `check_charge` (migrations/0016), on the row that is being charged.
+The rules themselves run in the database, in `check_charge` (migrations/0035), on the row that is being charged.
 tests/debits/rule_model.py says the same in Python, and random histories hold the two together.
 """
 
@@ -231,7 +231,8 @@ class OwnContributionNotAllowed(DebitRefused):
 
 
 class PossibleDuplicate(DebitRefused):
-    """A visit that began at the same moment is charged or held already; `allow_duplicate` says that this is another."""
+    """A visit that began at the same moment is charged or held already; or, where no times are told, one that is like
+    this one in all that is told. `allow_duplicate` says that this is another."""
 
     code = "possible_duplicate"
 

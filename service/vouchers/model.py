@@ -255,8 +255,14 @@ class Voucher:
     valid_from: date
     valid_to: date
     cancelled_from: date | None
+    late_entry_stopped: bool
+    """Cancelled while suspended, or suspended since: visits before its end are refused, too, until it is resumed."""
     created_at: datetime
     confirmed_at: datetime | None
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.state is VoucherState.SUSPENDED or self.late_entry_stopped
 
     def shown_state(self, today: date) -> ShownState:
         return shown_state(self.state, available=self.available, held=self.held, valid_to=self.valid_to, today=today)

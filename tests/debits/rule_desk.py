@@ -137,6 +137,22 @@ class Desk:
         )  # fmt: skip
         await self.set(caps_changed=True)
 
+    async def ask_for(self, *, starts_on: date = BEGINNING, **prices: int) -> None:
+        """A price list, or another in place of the one that begins on that day."""
+        async with self.pool.acquire() as conn:
+            await self.book.write_prices(conn, "apu", starts_on, prices)
+
+    async def renew(self, *, starts_on: date, decision_ref: str, outcome: str = "applied") -> None:
+        await self.pool.execute(
+            "UPDATE decisions SET decision_ref = 'first' WHERE organiser_id = $1", self.book.organiser_id
+        )
+        await self.pool.execute(
+            "INSERT INTO decision_versions (organiser_id, version_id, voucher_id, decision_ref, starts_on, granted,"
+            " sets_visits, sets_minutes, reason, created_by, outcome, ended_at)"
+            " VALUES ($1, $2, $3, $4, $5, 720, false, false, 'need', 'test', $6, now())",
+            self.book.organiser_id, uuid7(), self.card.voucher_id, decision_ref, starts_on, outcome,
+        )  # fmt: skip
+
     async def settle(self) -> None:
         await self.pool.execute(
             "INSERT INTO settled_entries (organiser_id, entry_id) VALUES ($1, $2)",

@@ -51,9 +51,9 @@ class Programme:
         return max((version for version in self.versions if version[0] <= day), key=lambda version: version[0])[1]
 
     def prices_on(self, provider: str, day: date) -> Mapping[str, int] | None:
-        """What the provider asks; without a price list of its own, what the voucher is worth."""
+        """What the provider asks by a price list of its own."""
         begun = [version for version in self.prices.get(provider, ()) if version[0] <= day]
-        return max(begun, key=lambda version: version[0])[1] if begun else self.rules_on(day).values
+        return max(begun, key=lambda version: version[0])[1] if begun else None
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ class Ask:
     task_type: str | None = None
     partial: bool = False
     duplicate_ok: bool = False
+    worker: str | None = None
+    reference: str | None = None
+
+    @property
+    def told(self) -> tuple[str | None, ...]:
+        """What tells a visit without times from another one that is as long."""
+        return self.task_type, self.worker, self.reference
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,8 @@ class Verdict:
 
 @dataclass
 class Debit:
-    provider: str
-    day: date
-    starts_at: datetime | None
+    ask: Ask
+    entered_at: datetime
     amount: int
     visits: int
     minutes: int
@@ -101,6 +107,14 @@ class Debit:
     reversed_amount: int = 0
     counts_visits: bool = False
     counts_minutes: bool = False
+
+    @property
+    def provider(self) -> str:
+        return self.ask.provider
+
+    @property
+    def day(self) -> date:
+        return self.ask.day
 
     @property
     def left(self) -> int:
@@ -124,6 +138,7 @@ class Hold:
     visits: int
     minutes: int
     parts: tuple[Part, ...] | None
+    prices: Mapping[str, int] | None  # the provider's own of that moment; None: it asked what the voucher is worth
     lapses_at: datetime
     state: str = "held"
 
@@ -189,6 +204,7 @@ class Voucher:
     caps: list[tuple[date, int | None, int | None]] = field(default_factory=list)  # from a day on: visits, minutes
     state: str = "issued"
     cancelled_from: date | None = None
+    late_entry_stopped: bool = False
     expired: int = 0
     cancelled: int = 0
     debits: dict[str, Debit] = field(default_factory=dict)
@@ -250,9 +266,9 @@ class Voucher:
         found = self.work_out(ask, what, rules, told or booked, hold)
         refusal = (
             self.refusal_by_state(ask, what, today, now, rules)
-            or self.refusal_by_programme(ask, what, rules)
+            or self.refusal_by_programme(ask, what, rules, hold)
             or self.refusal_by_amount(rules, found, told, hold, partial=ask.partial)
-            or ("possible_duplicate" if self.is_double(ask, hold) else None)
+            or ("possible_duplicate" if self.is_double(ask, what, found, hold, now) else None)
             or self.refusal_by_week(ask, found, hold)
             or self.refusal_by_value(ask, what, rules, found, hold)
         )
@@ -262,8 +278,10 @@ class Voucher:
         return found
 
     def refusal_by_state(self, ask: Ask, what: str, today: date, now: datetime, rules: Rules) -> str | None:
-        if self.state in ("closed", "suspended"):
-            return f"voucher_{self.state}"
+        if self.state == "closed":
+            return "voucher_closed"
+        if self.state == "suspended" or self.late_entry_stopped:
+            return "voucher_suspended"
         if self.state == "cancelled" and self.cancelled_from is not None and ask.day >= self.cancelled_from:
             return "voucher_cancelled"
         if ask.day > today and what in ("debit", "capture"):
@@ -276,12 +294,12 @@ class Voucher:
             return "voucher_expired"
         return "late_entry_closed" if today > self.last_day + timedelta(days=rules.late_entry_days) else None
 
-    def refusal_by_programme(self, ask: Ask, what: str, rules: Rules) -> str | None:
+    def refusal_by_programme(self, ask: Ask, what: str, rules: Rules, hold: Hold | None) -> str | None:
         if ask.visit_type == "no_show" and not rules.no_show_allowed:
             return "no_show_not_allowed"
         if rules.task_types and ask.task_type is not None and ask.task_type not in rules.task_types:
             return "task_type_unknown"
-        prices = self.programme.prices_on(ask.provider, ask.day)
+        prices = self.prices_for(ask, hold)
         hours_decide = (
             rules.evening is not None
             and rules.values is not None
@@ -307,14 +325,19 @@ class Voucher:
         is_whole = found.amount == found.asked
         return "own_contribution_not_allowed" if rules.free_by_law and is_whole and (found.own or 0) > 0 else None
 
-    def is_double(self, ask: Ask, hold: Hold | None) -> bool:
-        if ask.starts_at is None or ask.duplicate_ok or (hold is not None and ask.starts_at == hold.ask.starts_at):
+    def is_double(self, ask: Ask, what: str, found: Verdict, hold: Hold | None, now: datetime) -> bool:
+        is_question = what == "validate" and ask.amount is None and ask.starts_at is None
+        if ask.duplicate_ok or is_question or (hold is not None and ask.starts_at == hold.ask.starts_at):
             return False
+        debits = [debit for debit in self.debits.values() if debit.left > 0]
+        if ask.starts_at is not None:
+            moments = [(each.ask.provider, each.ask.starts_at) for each in (*debits, *self.open_holds())]
+            return (ask.provider, ask.starts_at) in moments
+        fresh = [d for d in debits if d.entered_at > now - timedelta(hours=12) and d.ask.visit_type == ask.visit_type]
         return any(
-            debit.left > 0 and (debit.provider, debit.starts_at) == (ask.provider, ask.starts_at)
-            for debit in self.debits.values()
-        ) or any(
-            (other.ask.provider, other.ask.starts_at) == (ask.provider, ask.starts_at) for other in self.open_holds()
+            (each.ask.provider, each.ask.day, each.ask.starts_at, each.amount, each.ask.told)
+            == (ask.provider, ask.day, None, found.amount, ask.told)
+            for each in (*fresh, *self.open_holds())
         )
 
     def refusal_by_week(self, ask: Ask, found: Verdict, hold: Hold | None) -> str | None:
@@ -342,14 +365,14 @@ class Voucher:
         return hold.amount if hold else self.available
 
     def work_out(self, ask: Ask, what: str, rules: Rules, parts: tuple[Part, ...] | None, hold: Hold | None) -> Verdict:
-        unit, by_hours = self.programme.unit, False
+        unit, by_hours, prices = self.programme.unit, False, self.prices_for(ask, hold)
         asked = ask.amount
         if asked is None and unit == "minutes" and parts is not None:
             asked = total_of(parts)
         elif asked is None and self.counts_visits:
             asked = 1
         elif asked is None and unit == "cents" and parts is not None and rules.values is not None:
-            by_hours, asked = True, half_up(self.worth(ask, parts))
+            by_hours, asked = True, half_up(self.worth(ask, prices, parts))
         elif asked is None and what == "validate" and ask.starts_at is None:
             asked = rules.step
         if asked is None:
@@ -357,7 +380,7 @@ class Voucher:
         amount = asked
         if ask.partial and asked > self.room(hold) and asked % rules.step == 0:
             amount = self.room(hold) // rules.step * rules.step
-        pays, own = self.cost(ask, rules, asked, amount, parts, by_hours=by_hours)
+        pays, own = self.cost(ask, prices, asked, amount, parts, by_hours=by_hours)
         minutes = minutes_between(ask.starts_at, ask.ends_at) if ask.starts_at and ask.ends_at else 0
         return Verdict(
             None,
@@ -370,45 +393,58 @@ class Voucher:
             parts=parts,
         )
 
-    def price(self, ask: Ask, parts: Iterable[Part]) -> Fraction:
-        prices = self.programme.prices_on(ask.provider, ask.day)
+    def prices_for(self, ask: Ask, hold: Hold | None) -> Mapping[str, int] | None:
+        """What the provider asks, or asked when it made the hold; without a list of its own, what the voucher is
+        worth."""
+        own = self.programme.prices_on(ask.provider, ask.day) if hold is None else hold.prices
+        return own or self.programme.rules_on(ask.day).values
+
+    def price(self, prices: Mapping[str, int] | None, parts: Iterable[Part]) -> Fraction:
         assert prices is not None
         per = 1 if self.counts_visits else 60
         return Fraction(sum(prices[band] * amount for band, amount in parts), per)
 
-    def worth(self, ask: Ask, parts: Iterable[Part]) -> Fraction:
+    def worth(self, ask: Ask, prices: Mapping[str, int] | None, parts: Iterable[Part]) -> Fraction:
         """What the voucher pays of it: its value, or the price where that is lower."""
-        prices, values = self.programme.prices_on(ask.provider, ask.day), self.programme.rules_on(ask.day).values
+        values = self.programme.rules_on(ask.day).values
         assert prices is not None
         assert values is not None
         per = 1 if self.counts_visits else 60
         return Fraction(sum(min(prices[band], values[band]) * amount for band, amount in parts), per)
 
     def cost(
-        self, ask: Ask, rules: Rules, asked: int, amount: int, parts: tuple[Part, ...] | None, *, by_hours: bool
+        self,
+        ask: Ask,
+        prices: Mapping[str, int] | None,
+        asked: int,
+        amount: int,
+        parts: tuple[Part, ...] | None,
+        *,
+        by_hours: bool,
     ) -> tuple[int | None, int | None]:
         """What the voucher and the family pay. The two together are the price of what was asked, to the cent."""
+        rules = self.programme.rules_on(ask.day)
         if self.programme.unit == "cents":
-            own = half_up(self.price(ask, parts)) - amount if by_hours and parts is not None else None
+            own = half_up(self.price(prices, parts)) - amount if by_hours and parts is not None else None
             return amount, own
         if rules.values is None:
             return None, None
         if parts is None:
             parts = ((band_of_day(ask.day, rules, self.programme.calendar), asked),)
-        pays = half_up(self.worth(ask, first_of(parts, amount)))
-        return pays, half_up(self.price(ask, parts)) - pays
+        pays = half_up(self.worth(ask, prices, first_of(parts, amount)))
+        return pays, half_up(self.price(prices, parts)) - pays
 
     # What happens then.
 
     def debit(self, entry: str, ask: Ask, *, today: date, now: datetime) -> Verdict:
         verdict = self.judge(ask, "debit", today=today, now=now)
         if verdict.refusal is None:
-            self.book(entry, ask, verdict)
+            self.book(entry, ask, verdict, now)
         return verdict
 
-    def book(self, entry: str, ask: Ask, verdict: Verdict) -> None:
+    def book(self, entry: str, ask: Ask, verdict: Verdict, now: datetime) -> None:
         self.debits[entry] = Debit(
-            ask.provider, ask.day, ask.starts_at, verdict.amount, verdict.visits, verdict.minutes,
+            ask, now, verdict.amount, verdict.visits, verdict.minutes,
             verdict.pays, verdict.own,
             counts_visits=self.counts_visits, counts_minutes=self.programme.unit == "minutes",
         )  # fmt: skip
@@ -422,7 +458,8 @@ class Voucher:
             verdict = replace(verdict, refusal="hold_too_late")
         if verdict.refusal is None:
             self.holds[hold_id] = Hold(
-                ask, verdict.amount, verdict.visits, verdict.minutes, verdict.parts, lapses_at
+                ask, verdict.amount, verdict.visits, verdict.minutes, verdict.parts,
+                self.programme.prices_on(ask.provider, ask.day), lapses_at,
             )  # fmt: skip
         return verdict
 
@@ -435,14 +472,21 @@ class Voucher:
             return Verdict("hold_ended")
         if ask.starts_at is not None and ask.starts_at.astimezone(HELSINKI).date() != hold.ask.day:
             return Verdict("capture_on_another_day")
-        ask = replace(ask, day=hold.ask.day, partial=False, task_type=ask.task_type or hold.ask.task_type)
+        ask = replace(
+            ask,
+            day=hold.ask.day,
+            partial=False,
+            task_type=ask.task_type or hold.ask.task_type,
+            worker=ask.worker or hold.ask.worker,
+            reference=ask.reference or hold.ask.reference,
+        )
         parts = None
         if ask.starts_at is None:
             ask, parts = self.as_booked(ask, hold)
         verdict = self.judge(ask, "capture", today=today, now=now, hold=hold, booked=parts)
         if verdict.refusal is None:
             hold.state = "captured"
-            self.book(entry, ask, verdict)
+            self.book(entry, ask, verdict, now)
         return verdict
 
     def as_booked(self, ask: Ask, hold: Hold) -> tuple[Ask, tuple[Part, ...] | None]:
@@ -508,6 +552,23 @@ class Voucher:
         if self.state == "expired" and self.valid_to >= today:
             self.state = "issued"
         return "applied"
+
+    def cancel(self, from_day: date) -> None:
+        """One that is suspended stays shut, for what was before, too."""
+        if self.state != "cancelled":
+            self.late_entry_stopped = self.state == "suspended"
+        self.state, self.cancelled_from = "cancelled", from_day
+
+    def suspend(self) -> None:
+        if self.state == "cancelled":
+            self.late_entry_stopped = True
+        else:
+            self.state = "suspended"
+
+    def resume(self) -> None:
+        if self.state == "suspended":
+            self.state = "issued"
+        self.late_entry_stopped = False
 
     @property
     def last_day(self) -> date:

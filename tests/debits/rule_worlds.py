@@ -38,8 +38,8 @@ HOLIDAYS = tuple(
 )
 EVES = tuple(date.fromisoformat(day) for day in ("2026-06-19", "2026-12-24"))
 STATE = """
-SELECT v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled, d.granted AS first_granted,
-       e.entries, h.holds, c.*
+SELECT v.state, v.late_entry_stopped, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
+       d.granted AS first_granted, e.entries, h.holds, c.*
 FROM vouchers v
 JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
 CROSS JOIN LATERAL (
@@ -134,7 +134,10 @@ class Book:
         await conn.execute(
             "INSERT INTO price_lists (price_list_id, organiser_id, provider_id, programme, starts_on, weekday_cents,"
             " evening_cents, saturday_cents, sunday_cents, created_by)"
-            " VALUES ($1, $2, $3, 'apu', $4, $5, $6, $7, $8, 'test')",
+            " VALUES ($1, $2, $3, 'apu', $4, $5, $6, $7, $8, 'test')"
+            " ON CONFLICT ON CONSTRAINT price_lists_one_a_day DO UPDATE SET weekday_cents = excluded.weekday_cents,"
+            " evening_cents = excluded.evening_cents, saturday_cents = excluded.saturday_cents,"
+            " sunday_cents = excluded.sunday_cents",
             uuid7(), self.organiser_id, self.providers[provider], starts_on, *(prices[band] for band in BANDS),
         )  # fmt: skip
 
@@ -210,6 +213,8 @@ class Card:
             rules_from=None if parts is None else version,
             visit_type="no_show" if ask.visit_type == "no_show" else "visit",
             task_type=ask.task_type,
+            worker=ask.worker,
+            reference=ask.reference,
             partial=ask.partial,
             duplicate_ok=ask.duplicate_ok,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from tests.installations import Installation, install, settings_for
 from tests.towns import running_town
 
 PROVIDER = FAMILY_SERVICES.business_id
+WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture
@@ -26,8 +30,14 @@ async def here(pool: Pool, database_url: str, redis_url: str) -> AsyncIterator[I
 async def charge(here: Installation, count: int = 2) -> list[str]:
     code = await here.code_of((await here.decide())["voucher_id"])
     made = [
-        await here.call(PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 60}, key=uuid4().hex)
-        for _ in range(count)
+        await here.call(
+            PROVIDER,
+            "POST",
+            "/v1/debits",
+            {"code": code, "amount": 60, "reference": f"visit {number}"},
+            key=uuid4().hex,
+        )
+        for number in range(count)
     ]
     return [(await answer.json())["debit_id"] for answer in made]
 
@@ -81,6 +91,22 @@ async def test_resolving_the_item_on_the_list_resolves_the_dispute(here: Install
     assert await resolve(here, one) == (404, "dispute_unknown")
 
 
+async def test_whoever_resolves_waits_for_the_dispute_before_it_takes_the_item(here: Installation) -> None:
+    (one,) = await charge(here, 1)
+    await dispute(here, one)
+    (item,) = await open_items(here)
+    path = f"/v1/attention/{item['attention_id']}/resolve"
+    async with here.resources.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT FROM disputes FOR UPDATE")
+        resolving = asyncio.create_task(here.call(COUNTY, "POST", path, {"resolution": "they did"}))
+        async with asyncio.timeout(10):
+            while not await here.resources.pool.fetchval(WAITING):  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.01)
+        await conn.execute("SELECT FROM attention FOR UPDATE NOWAIT")  # refused, if it were taken already
+    assert (await resolving).status == 200
+    assert await states(here) == {one: ("captured", False)}
+
+
 async def test_a_debit_may_be_disputed_again_after_it_was_cleared_up(here: Installation) -> None:
     (one,) = await charge(here, 1)
     for _ in range(2):
@@ -122,7 +148,8 @@ async def test_a_family_that_answers_ei_disputes_the_debit_itself(
         code = await town.here.code_of((await town.decide())["voucher_id"])
         debits = []
         for number in (1, 2):
-            answer = await town.here.call(PROVIDER, "POST", "/v1/debits", {"code": code, "amount": 60}, key=uuid4().hex)
+            body = {"code": code, "amount": 60, "reference": f"visit {number}"}
+            answer = await town.here.call(PROVIDER, "POST", "/v1/debits", body, key=uuid4().hex)
             debits.append((await answer.json())["debit_id"])
             await town.wait_for_texts(1 + number)
         reverse = f"/v1/debits/{debits[1]}/reverse"

@@ -7,7 +7,7 @@ import csv
 import io
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
@@ -43,6 +43,7 @@ from tests.installations import Installation, install, settings_for
 
 PROVIDER = UUID(PROVIDER_ID)
 OTHER = UUID(PROVIDER_ID[:-1] + "2")
+BOTH = (PROVIDER, OTHER)
 history_module = sys.modules["service.debits.operations.history"]  # `history` itself is one of its functions
 HELSINKI = ZoneInfo("Europe/Helsinki")
 
@@ -404,8 +405,9 @@ async def test_only_so_many_read_much_at_once_and_the_next_is_told_to_wait(
     past: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_module, "LONG_READ_WAIT_S", 0.05)
+    monkeypatch.setattr(history_module, "LONG_READS_AT_ONCE", 2)
     long_reads = LongReads()
-    under_way = [export_history(past, long_reads, provider_id=PROVIDER, asked=HistoryFilter()) for _ in range(2)]
+    under_way = [export_history(past, long_reads, provider_id=owner, asked=HistoryFilter()) for owner in BOTH]
     for chunks in under_way:
         await anext(chunks)
     with pytest.raises(HistoryBusy):
@@ -414,6 +416,31 @@ async def test_only_so_many_read_much_at_once_and_the_next_is_told_to_wait(
     for chunks in under_way:
         await chunks.aclose()
     assert await history_sums(past, long_reads, provider_id=PROVIDER, asked=HistoryFilter())
+
+
+async def test_one_provider_exports_once_at_a_time_and_nobodys_sums_wait_for_exports(
+    past: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "LONG_READ_WAIT_S", 0.05)
+    long_reads = LongReads()
+
+    def export(owner: UUID) -> AsyncGenerator[bytes, None]:
+        return export_history(past, long_reads, provider_id=owner, asked=HistoryFilter())
+
+    first, other = export(PROVIDER), export(OTHER)
+    await anext(first)
+    with pytest.raises(HistoryBusy):
+        await anext(export(PROVIDER))
+    await anext(other)
+    for owner in BOTH:
+        await history_sums(past, long_reads, provider_id=owner, asked=HistoryFilter())
+    with pytest.raises(HistoryBusy):
+        await anext(export(uuid4()))
+    await first.aclose()
+    again = export(PROVIDER)
+    await anext(again)
+    for chunks in (again, other):
+        await chunks.aclose()
 
 
 async def test_an_export_may_not_last_for_ever(past: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

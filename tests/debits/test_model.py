@@ -139,7 +139,7 @@ def check_replay(ledger: Ledger, key: str, request: object, row) -> None:
 def test_every_refusal_has_its_place_in_the_database_function_in_the_same_order(error: type) -> None:
     from service.db import MIGRATIONS
 
-    text = (MIGRATIONS / "0016_rule_book.sql").read_text()
+    text = (MIGRATIONS / "0035_firmer_rules.sql").read_text()
     places = [text.index(f"THEN '{each.code}'") for each in DEBIT_REFUSALS]
     assert places == sorted(places)
     assert f"THEN '{error.code}'" in text

@@ -132,7 +132,7 @@ async def test_while_keys_rotate_processes_with_either_order_find_codes_and_reco
     for order in (old_first, new_first):
         again = await one(pool, order)
         assert (again.answer, again.replayed) == (first.answer, True)
-    another = await one(pool, replace(old_first, key="next", new_id=uuid7()))
+    another = await one(pool, replace(old_first, key="next", new_id=uuid7(), reference="next"))
     assert another.outcome == "ok"
     again = await one(pool, replace(new_first, key="next"))
     assert (again.answer, again.replayed) == (another.answer, True)

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 from uuid_utils.compat import uuid7
 
+from service.vouchers.queries.vouchers import cancel_voucher, resume_voucher, suspend_voucher
 from tests.conftest import Addresses
 from tests.debits.rule_model import BANDS, HELSINKI, Ask, Calendar, Programme, Rules, Verdict, Voucher
 from tests.debits.rule_worlds import EVES, HOLIDAYS, PROVIDERS, Answer, Book, Card, helsinki_day, open_world, set_clock
@@ -114,6 +115,7 @@ ASKS = st.fixed_dictionaries(
         "task_type": st.sampled_from([*(None, "cleaning") * 5, "walking the dog"]),
         "partial": st.booleans(),
         "duplicate_ok": st.sampled_from([False, False, True]),
+        "worker": st.sampled_from([None, "Leena", "Sari"]),
     }
 )
 PICK = st.integers(0, 1000)
@@ -161,7 +163,7 @@ class RuleMachine(RuleBasedStateMachine):
                 amount = drawn["length"] if drawn["size"] != 1 else amount
         return Ask(
             drawn["provider"], day, amount, starts_at, ends_at, drawn["visit_type"], drawn["task_type"],
-            drawn["partial"], drawn["duplicate_ok"],
+            drawn["partial"], drawn["duplicate_ok"], drawn["worker"],
         )  # fmt: skip
 
     def send(self, request: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
@@ -215,6 +217,28 @@ class RuleMachine(RuleBasedStateMachine):
         answer = self.send(lambda: self.card.hold(self.conn, order))
         self.agree(answer, self.voucher.hold(str(hold), ask, today=self.today, now=self.now))
 
+    @precondition(lambda self: 0 < self.voucher.available <= 2000)
+    @rule(drawn=ASKS, more=st.integers(0, 2), is_hold=st.booleans())
+    def ask_for_about_all_that_is_left(self, drawn: dict[str, Any], more: int, is_hold: bool) -> None:
+        """A part of it will do: what is charged then, and what is held and charged later, is worked out apart."""
+        step = self.voucher.programme.rules_on(self.today).step
+        ask = replace(
+            self.ask(drawn | {"days": min(0, drawn["days"] // 3)}), starts_at=None, ends_at=None, visit_type="visit",
+            task_type=None, partial=True, duplicate_ok=True, amount=self.voucher.available // step * step + more * step,
+        )  # fmt: skip
+        new_id = uuid7()
+        order = self.card.order(ask, new_id=new_id, key=new_id.hex, parts=None)
+        act, judge = (self.card.hold, self.voucher.hold) if is_hold else (self.card.debit, self.voucher.debit)
+        answer = self.send(lambda: act(self.conn, order))
+        self.agree(answer, judge(str(new_id), ask, today=self.today, now=self.now))
+
+    @precondition(lambda self: self.voucher.open_holds())
+    @rule(pick=PICK)
+    def capture_as_it_was_booked(self, pick: int) -> None:
+        open_holds = [name for name, hold in self.voucher.holds.items() if hold.state == "held"]
+        hold_id = open_holds[pick % len(open_holds)]
+        self.charge_hold(hold_id, Ask(self.voucher.holds[hold_id].ask.provider, self.voucher.holds[hold_id].ask.day))
+
     @precondition(lambda self: self.voucher.holds)
     @rule(pick=PICK, drawn=ASKS, as_it_is=st.booleans())
     def capture(self, pick: int, drawn: dict[str, Any], as_it_is: bool) -> None:
@@ -223,6 +247,9 @@ class RuleMachine(RuleBasedStateMachine):
         ask = replace(self.ask(drawn, day), provider=hold.ask.provider if drawn["days"] < 3 else drawn["provider"])
         if as_it_is:
             ask = Ask(hold.ask.provider, hold.ask.day, amount=ask.amount if pick % 2 else None)
+        self.charge_hold(hold_id, ask)
+
+    def charge_hold(self, hold_id: str, ask: Ask) -> None:
         entry = uuid7()
         order = self.card.order(ask, new_id=entry, key=entry.hex, parts=self.voucher.parts(ask))
         answer = self.send(lambda: self.card.capture(self.conn, order, UUID(hold_id)))
@@ -238,11 +265,11 @@ class RuleMachine(RuleBasedStateMachine):
         assert answer.outcome == self.voucher.end_hold(hold_id, provider, "voided")
 
     @precondition(lambda self: self.voucher.debits)
-    @rule(pick=PICK, part=st.none() | st.integers(1, 6), odd=st.sampled_from([0, 0, 0, 7]))
-    def reverse(self, pick: int, part: int | None, odd: int) -> None:
+    @rule(pick=PICK, sevenths=st.none() | st.integers(1, 8), odd=st.sampled_from([*[0] * 7, 7]))
+    def reverse(self, pick: int, sevenths: int | None, odd: int) -> None:
         debit_id, debit = list(self.voucher.debits.items())[pick % len(self.voucher.debits)]
         step = self.voucher.programme.rules_on(debit.day).step
-        amount = part and part * max(step, debit.amount // 6 // step * step) + odd
+        amount = sevenths and max(step, debit.left * sevenths // 7 // step * step) + odd
         entry = uuid7()
         provider = "muu" if pick % 10 == 9 else debit.provider
         answer = self.send(
@@ -265,11 +292,25 @@ class RuleMachine(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([*[1, 6, 24] * 4, 100, 400]))
     def let_time_pass(self, hours: int) -> None:
-        self.now += timedelta(hours=hours)
-        self.run(set_clock(self.conn, self.now))
+        self.set_time(self.now + timedelta(hours=hours))
+
+    def set_time(self, now: datetime) -> None:
+        self.now = now
+        self.run(set_clock(self.conn, now))
+
+    @precondition(lambda self: self.voucher.debits)
+    @rule(pick=PICK)
+    def close_the_books(self, pick: int) -> None:
+        """Long after the end: what is taken back now goes back to the budget."""
+        if pick % 12 == 0:
+            self.set_time(self.now + timedelta(days=self.voucher.late_entry_days() + 16))
+            self.keep_schedules()
 
     @rule()
     def run_the_schedules(self) -> None:
+        self.keep_schedules()
+
+    def keep_schedules(self) -> None:
         lapsed = self.run(self.conn.fetchval("SELECT lapse_holds(100)"))
         assert lapsed == self.voucher.lapse(self.now)
         self.run(self.conn.fetchval("SELECT expire_vouchers(100)"))
@@ -309,14 +350,16 @@ class RuleMachine(RuleBasedStateMachine):
         assert outcome == self.voucher.decide_later(total, valid_to, today=self.today)
         assert self.run(self.conn.fetchval(apply, self.book.organiser_id, version)) is None
 
-    @rule(provider=st.sampled_from(PROVIDERS[:2]), days=st.integers(1, 3), prices=rates())
+    @rule(provider=st.sampled_from(PROVIDERS[:2]), days=st.integers(-9, 3), prices=rates())
     def ask_other_prices(self, provider: str, days: int, prices: dict[str, int]) -> None:
+        """A new list, or another one for the same day: from tomorrow on, or for whoever has none yet, from any day."""
         begins, programme = self.today + timedelta(days=days), self.voucher.programme
-        known = programme.prices.get(provider, ())
-        if any(begins <= begun for begun, _ in known):
+        known = dict(programme.prices.get(provider, ()))
+        if begins <= self.today and any(begun <= self.today for begun in known):
             return
         self.run(self.book.write_prices(self.conn, provider, begins, prices))
-        self.rewrite(replace(programme, prices={**programme.prices, provider: (*known, (begins, prices))}))
+        asked = tuple((known | {begins: prices}).items())
+        self.rewrite(replace(programme, prices={**programme.prices, provider: asked}))
 
     @rule(days=st.integers(1, 3), drawn=st.data())
     def rule_otherwise(self, days: int, drawn: st.DataObject) -> None:
@@ -330,21 +373,27 @@ class RuleMachine(RuleBasedStateMachine):
     def rewrite(self, programme: Programme) -> None:
         self.voucher.programme = self.book.programme = programme
 
-    @precondition(lambda self: self.voucher.state in ("issued", "suspended"))
+    @precondition(lambda self: self.voucher.state not in ("expired", "closed"))
     @rule(pick=PICK)
     def suspend_or_resume(self, pick: int) -> None:
-        if self.voucher.state == "issued" and pick % 4:
-            return  # or most histories would be about suspended vouchers
-        self.voucher.state = "issued" if self.voucher.state == "suspended" else "suspended"
-        self.change("state = $3", self.voucher.state)
+        """As caseworkers do, by the statements that they use."""
+        voucher = self.voucher
+        if voucher.state == "suspended" or voucher.late_entry_stopped:
+            voucher.resume()
+            self.run(resume_voucher(self.conn, organiser_id=self.book.organiser_id, voucher_id=self.card.voucher_id))
+        elif pick % 4 == 0:  # or most histories would be about suspended vouchers
+            voucher.suspend()
+            self.run(suspend_voucher(self.conn, organiser_id=self.book.organiser_id, voucher_id=self.card.voucher_id))
 
-    @precondition(lambda self: self.voucher.state in ("issued", "suspended"))
+    @precondition(lambda self: self.voucher.state != "closed")
     @rule(days=st.integers(-3, 5), pick=PICK)
     def cancel(self, days: int, pick: int) -> None:
-        if pick % 10:
+        """Or correct the day of the end."""
+        if self.voucher.state != "cancelled" and pick % 10:
             return
-        self.voucher.state, self.voucher.cancelled_from = "cancelled", self.today + timedelta(days=days)
-        self.change("state = 'cancelled', cancelled_from = $3", self.voucher.cancelled_from)
+        day, subject = self.today + timedelta(days=days), (self.book.organiser_id, self.card.voucher_id)
+        self.run(cancel_voucher(self.conn, organiser_id=subject[0], voucher_id=subject[1], from_date=day))
+        self.voucher.cancel(day)
 
     @precondition(lambda self: self.voucher.debits)
     @rule(pick=PICK)
@@ -376,7 +425,7 @@ class RuleMachine(RuleBasedStateMachine):
         assert (row["debited"], row["held"]) == (row["entries"], row["holds"])
         assert (row["expired"], row["cancelled"]) == (row["gone_expired"], row["gone_cancelled"])
         assert row["granted"] == row["first_granted"] + row["raised"] - row["lowered"]
-        for name in ("state", "granted", "available", "held", "debited", "expired", "cancelled"):
+        for name in ("state", "late_entry_stopped", "granted", "available", "held", "debited", "expired", "cancelled"):
             assert (name, row[name]) == (name, getattr(voucher, name))
 
     @invariant()

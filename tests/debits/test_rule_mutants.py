@@ -36,7 +36,7 @@ FAULTS = (
     ("a changed cap is no next day", "next_allowed_date", "c.starts_on > p_day", "false"),
     ("the oldest price list", "prices_on", "ORDER BY l.starts_on DESC", "ORDER BY l.starts_on"),
     ("the oldest cap", "caps_on", "ORDER BY c.starts_on DESC", "ORDER BY c.starts_on"),
-    ("a capture is its hold's duplicate", "check_charge", "o.starts_at IS DISTINCT FROM h.starts_at", "true"),
+    ("a capture is its hold's duplicate", "is_double", "o.starts_at IS NOT DISTINCT FROM h.starts_at", "false"),
     ("a hold is charged as what is left of it", "capture_hold", "o.partial := true", "o.partial := false"),
     ("a capture takes more than was held", "check_charge", "WHEN c.asked > h.amount", "WHEN c.asked > h.amount + 1000"),
     ("lapsed holds are captured", "capture_hold", "OR v_hold.lapses_at <= now()", ""),
@@ -49,7 +49,28 @@ FAULTS = (
     ),
     ("a closed voucher gets its value back", "reverse_debit", "v.state <> 'closed'", "true"),
     ("a replay is another debit", "claim_request", "IF NOT FOUND THEN", "IF false THEN"),
-    ("the family pays nothing", "check_charge", "(2 * v_total + v_per)", "(2 * v_paid + v_per)"),
+    ("the family pays nothing", "price_of", "(2 * v_total + p_per)", "(2 * v_paid + p_per)"),
+    ("the voucher pays more than the price", "price_of", "LEAST(v_price, v_value)", "v_value"),
+    ("a capture costs what is asked today", "check_charge", "IF h.hold_id IS NULL THEN", "IF true THEN"),
+    ("a hold is captured again", "capture_hold", "v_hold.state <> 'held' OR", "false OR"),
+    ("a hold is dropped again", "free_hold", "k.hold_id = p_hold AND k.state = 'held'", "k.hold_id = p_hold"),
+    ("another provider's hold is captured", "capture_hold", "k.provider_id = o.provider_id AND k.hold_id", "k.hold_id"),
+    ("more is taken back than is left", "reverse_debit", "WHEN v_amount > v_left", "WHEN v_amount > d.amount"),
+    (
+        "another provider's debit is taken back",
+        "reverse_debit",
+        "e.provider_id = p_provider AND e.entry_id",
+        "e.entry_id",
+    ),
+    ("what was cancelled while suspended is open", "check_charge", "OR v.late_entry_stopped", ""),
+    ("visits that are alike are not asked about", "is_double", "e.amount = p_amount", "false"),
+    (
+        "what a cancelled voucher leaves has expired",
+        "close_vouchers",
+        "CASE WHEN u.cancelled_from IS NULL THEN v_left",
+        "CASE WHEN true THEN v_left",
+    ),
+    ("a lowering takes what is used", "apply_version", "GREATEST(d.granted,", "LEAST(d.granted,"),
 )
 
 

@@ -119,12 +119,15 @@ class World:
         service_date: date | None = None,
         reference: str | None = None,
     ) -> ChargeOrder:
+        """A visit with a reference of its own, unless one is told: visits that are alike are asked about."""
         code = voucher if isinstance(voucher, str) else voucher.code
+        key = key or uuid4().hex
+        reference = reference or f"visit {key}"
         fingerprint = hashlib.sha256(f"{code} {amount} {service_date} {reference}".encode()).digest()
         return ChargeOrder(
             provider_id=provider_id or self.provider_id,
             credential_id=credential_id or self.credential_id,
-            key=key or uuid4().hex,
+            key=key,
             fingerprint=fingerprint,
             previous_fingerprint=None,
             code_index=index_of(code),

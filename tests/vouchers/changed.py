@@ -61,13 +61,15 @@ class Changed:
 
     async def charge(self, amount: int, day: date | None = None) -> str:
         """A provider's debit: ok, or the code of the refusal."""
-        body = {"code": await self.code(), "amount": amount, "service_date": str(day or today())}
-        answer = await self.here.call(PROVIDER, "POST", "/v1/debits", body, key=uuid4().hex)
+        key = uuid4().hex
+        body = {"code": await self.code(), "amount": amount, "service_date": str(day or today()), "reference": key}
+        answer = await self.here.call(PROVIDER, "POST", "/v1/debits", body, key=key)
         return "ok" if answer.status == 201 else str((await answer.json())["code"])
 
     async def hold(self, amount: int, day: date) -> str:
-        body = {"code": await self.code(), "amount": amount, "service_date": str(day)}
-        answer = await self.here.call(PROVIDER, "POST", "/v1/holds", body, key=uuid4().hex)
+        key = uuid4().hex
+        body = {"code": await self.code(), "amount": amount, "service_date": str(day), "reference": key}
+        answer = await self.here.call(PROVIDER, "POST", "/v1/holds", body, key=key)
         assert answer.status == 201, await answer.text()
         return str((await answer.json())["hold_id"])
 

@@ -54,6 +54,7 @@ VOUCHER = Voucher(
     valid_from=TODAY - 60 * DAY,
     valid_to=TODAY + 30 * DAY,
     cancelled_from=None,
+    late_entry_stopped=False,
     created_at=datetime(2026, 10, 1, tzinfo=UTC),
     confirmed_at=None,
 )

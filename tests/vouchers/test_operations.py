@@ -426,9 +426,46 @@ async def test_a_voucher_is_not_cancelled_from_a_day_after_its_last_nor_from_two
         await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=121))
     with pytest.raises(CancelDateUnfit):
         await cancel(db, world, voucher_id, from_date=TODAY - timedelta(days=3650))
-    await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=7))
+
+
+async def test_the_day_of_a_cancelling_can_be_corrected_until_the_voucher_is_closed(
+    db: Connection, world: World
+) -> None:
+    voucher_id = (await issue(db, world)).voucher_id
+    days = (TODAY + timedelta(days=7), TODAY, TODAY + timedelta(days=3))
+    for day in (days[0], *days):
+        await cancel(db, world, voucher_id, from_date=day)
+        assert await db.fetchval("SELECT cancelled_from FROM vouchers") == day
+    with pytest.raises(CancelDateUnfit):
+        await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=121))
+    noted = await db.fetch("SELECT reason FROM audit WHERE action = 'voucher.cancel' ORDER BY audit_id")
+    assert [row["reason"].split(":")[0] for row in noted[1:]] == [f"{days[0]} → {days[1]}", f"{days[1]} → {days[2]}"]
+    await db.execute("UPDATE vouchers SET state = 'closed', cancelled = available, available = 0")
     with pytest.raises(VoucherNotOpen):
         await cancel(db, world, voucher_id, from_date=TODAY)
+
+
+@pytest.mark.parametrize("suspended_first", [True, False])
+async def test_a_voucher_that_is_suspended_and_cancelled_takes_no_late_entry_until_it_is_resumed(
+    db: Connection, world: World, suspended_first: bool
+) -> None:
+    voucher_id = (await issue(db, world)).voucher_id
+    who = {"organiser": world.organiser, "voucher_id": voucher_id, "actor": "key:1"}
+    if suspended_first:
+        await operations.suspend(db, **who, reason="fraud?")
+    await cancel(db, world, voucher_id, from_date=TODAY)
+    for _ in range(2):
+        await operations.suspend(db, **who, reason="fraud?")
+    row = await db.fetchrow("SELECT state, late_entry_stopped FROM vouchers")
+    assert tuple(row) == ("cancelled", True)
+    await cancel(db, world, voucher_id, from_date=TODAY + timedelta(days=1))
+    assert await db.fetchval("SELECT late_entry_stopped FROM vouchers")
+    for _ in range(2):
+        await operations.resume(db, **who, reason="looked into")
+    row = await db.fetchrow("SELECT state, late_entry_stopped FROM vouchers")
+    assert tuple(row) == ("cancelled", False)
+    counts = await db.fetch("SELECT action, count(*) FROM audit GROUP BY action")
+    assert dict(counts) == {"voucher.suspend": 1, "voucher.resume": 1, "voucher.cancel": 2}
 
 
 async def test_suspending_and_resuming_are_noted_once_each(db: Connection, world: World) -> None:
@@ -440,7 +477,7 @@ async def test_suspending_and_resuming_are_noted_once_each(db: Connection, world
         assert await db.fetchval("SELECT state FROM vouchers") == state
     actions = await db.fetch("SELECT action FROM audit ORDER BY audit_id")
     assert [row["action"] for row in actions] == ["voucher.suspend", "voucher.resume"]
-    await cancel(db, world, voucher_id)
+    await db.execute("UPDATE vouchers SET state = 'closed', cancelled_from = $1", TODAY)
     for change in (operations.suspend, operations.resume):
         with pytest.raises(VoucherNotOpen):
             await change(db, **who, reason="fraud?")

@@ -58,8 +58,14 @@ class ValidateRequest(CodeVisit):
         Literal["refuse", "partial"], Field(description="partial: charge what is left, in whole steps, if it is less")
     ] = "refuse"
     allow_duplicate: Annotated[
-        bool, Field(description="Another visit did begin at the same moment: charge this one, too")
+        bool,
+        Field(
+            description="Another visit did begin at the same moment, or was like this one, without times: charge this "
+            "one, too"
+        ),
     ] = False
+    worker: Worker = None
+    reference: Reference = None
 
 
 class RefusalModel(AnswerModel):
@@ -113,8 +119,7 @@ class ValidateAnswer(AnswerModel):
 
 
 class DebitRequest(ValidateRequest):
-    worker: Worker = None
-    reference: Reference = None
+    """Two visits of a day that are alike and have no times are told apart by their `worker` or `reference`."""
 
 
 class DebitAnswer(AnswerModel):
@@ -189,7 +194,7 @@ async def post_debit(call: Call) -> Reply:
     started = time.perf_counter()
     asked = call.body_as(DebitRequest)
     order = code_order(call, asked, required_claim(call), new_id=uuid7(), ahead=timedelta(days=2))
-    order = replace(_as_visit(order, asked), worker=asked.worker, reference=asked.reference)
+    order = _as_visit(order, asked)
     group = cast(DebitResources, call.resources).debit_group
     verdict = await operations.debit(group, call.resources.pool, order)
     metrics.debit_s.labels("ok" if verdict.is_success else "refused").observe(time.perf_counter() - started)
@@ -222,6 +227,8 @@ def _as_visit(order: ChargeOrder, asked: ValidateRequest) -> ChargeOrder:
         order,
         visit_type=asked.visit_type,
         task_type=asked.task_type,
+        worker=asked.worker,
+        reference=asked.reference,
         partial=asked.on_insufficient == "partial",
         duplicate_ok=asked.allow_duplicate,
     )

@@ -1,15 +1,17 @@
 """What a provider has charged, as it looks it up: a page, sums, or all of it.
 
-Sums and exports may read a lot: only a few of them at a time, so that there are always connections for debits.
+Sums and exports may read a lot: only a few of them at a time, so that there are always connections for debits. An
+export may last for minutes: one of each provider, and never in all places, so that nobody waits for them to be summed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from asyncpg import QueryCanceledError, Record
 
@@ -29,7 +31,8 @@ from service.debits.queries import history as queries
 from service.money import Unit
 
 PAGE_TIMEOUT_MS = 10_000
-LONG_READS_AT_ONCE = 2
+LONG_READS_AT_ONCE = 3
+EXPORTS_AT_ONCE = 2
 LONG_READ_WAIT_S = 5.0
 EXPORT_BATCH = 1_000
 EXPORT_MAX_S = 900.0
@@ -44,23 +47,34 @@ class Names:
 
 
 class LongReads:
-    """A process's sums and exports: at most LONG_READS_AT_ONCE use a connection at one time."""
+    """A process's sums and exports: at most LONG_READS_AT_ONCE use a connection at one time, EXPORTS_AT_ONCE of them
+    for exports, of different providers."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(LONG_READS_AT_ONCE)
+        self._free_for_exports = asyncio.Semaphore(EXPORTS_AT_ONCE)
+        self._exporting: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    def sums(self) -> AbstractAsyncContextManager[None]:
         """Wait a while for a turn. Raises HistoryBusy."""
+        return _turn(self._free)
+
+    def export(self, provider_id: UUID) -> AbstractAsyncContextManager[None]:
+        """The same for what may last. Raises HistoryBusy, also while the provider's last one is under way."""
+        of_provider = self._exporting.setdefault(provider_id, asyncio.Lock())
+        return _turn(of_provider, self._free_for_exports, self._free)
+
+
+@asynccontextmanager
+async def _turn(*gates: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
+    async with AsyncExitStack() as passed:
         try:
             async with asyncio.timeout(LONG_READ_WAIT_S):
-                await self._free.acquire()
+                for gate in gates:
+                    await passed.enter_async_context(gate)
         except TimeoutError:
             raise HistoryBusy from None
-        try:
-            yield
-        finally:
-            self._free.release()
+        yield
 
 
 async def history(
@@ -99,7 +113,7 @@ async def history_sums(
     pool: Pool, long_reads: LongReads, *, provider_id: UUID, asked: HistoryFilter
 ) -> Sequence[HistorySum]:
     """What all debits that the filter finds come to, by unit and by programme. Raises HistoryTooWide, HistoryBusy."""
-    async with long_reads.one(), _reading(pool) as conn:
+    async with long_reads.sums(), _reading(pool) as conn:
         with _too_wide():
             rows = await queries.sums(conn, provider_id=provider_id, asked=asked)
     return [HistorySum(**dict(row) | {"unit": Unit(row["unit"])}) for row in rows]
@@ -114,7 +128,7 @@ async def export_history(
     whole, and sort millions before the first line. Close the generator to end it. Raises HistoryTooWide, HistoryBusy,
     DatabaseUnavailable, at whatever line it happens; after EXPORT_MAX_S the connection is taken away from it.
     """
-    async with long_reads.one(), _reading(pool, max_s=EXPORT_MAX_S) as conn:
+    async with long_reads.export(provider_id), _reading(pool, max_s=EXPORT_MAX_S) as conn:
         lines = await _page(conn, provider_id, asked, None, EXPORT_BATCH)
         yield csv_header() + csv_lines(lines)
         while len(lines) == EXPORT_BATCH:

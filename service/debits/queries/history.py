@@ -52,9 +52,14 @@ _FROM: Mapping[Lead, str] = {
     Lead.PROVIDER: "entries e WHERE true",
     Lead.PROGRAMME: f"{_PAIRS} k JOIN entries e USING (organiser_id, programme) WHERE true",
     Lead.CODE: """codes k JOIN entries e USING (organiser_id, voucher_id, code_id) WHERE k.last_four = $13""",
-    Lead.DECISION: """organisers g JOIN decisions d ON d.organiser_id = g.organiser_id AND d.decision_ref = $14
-    JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.decision_id = d.decision_id
-    JOIN entries e ON e.organiser_id = v.organiser_id AND e.voucher_id = v.voucher_id WHERE true""",
+    Lead.DECISION: """(
+        SELECT v.organiser_id, v.voucher_id
+        FROM organisers g JOIN decisions d ON d.organiser_id = g.organiser_id AND d.decision_ref = $14
+        JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.decision_id = d.decision_id
+        UNION ALL
+        SELECT k.organiser_id, k.voucher_id
+        FROM organisers g JOIN decision_versions k ON k.organiser_id = g.organiser_id AND k.decision_ref = $14) w
+    JOIN entries e ON e.organiser_id = w.organiser_id AND e.voucher_id = w.voucher_id WHERE true""",
     Lead.TAKEN_BACK: """(
         SELECT DISTINCT ON (r.reverses) r.organiser_id, r.reverses AS entry_id FROM entries r
         WHERE r.provider_id = $1 AND r.reverses IS NOT NULL ORDER BY r.reverses DESC) k
@@ -97,7 +102,8 @@ _FILTERS = f"""
       SELECT FROM codes c WHERE c.organiser_id = e.organiser_id AND c.code_id = e.code_id AND c.last_four = $13))
   AND ($14::text IS NULL OR EXISTS (
       SELECT FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
-      WHERE v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id AND d.decision_ref = $14))
+      WHERE v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id
+        AND decision_ref_on(e.organiser_id, e.voucher_id, d.decision_ref, e.service_date) = $14))
   AND ($12::text IS DISTINCT FROM 'settled' OR {_SETTLED})
   AND ($12::text IS DISTINCT FROM 'captured' OR NOT ({_SETTLED} OR {_REVERSED} OR {_DISPUTED}))
   AND ($12::text IS NULL OR $12 = 'captured' OR COALESCE((SELECT {_STATE} = $12 FROM {_LEFT}), false))"""
@@ -124,7 +130,8 @@ def _page_statement(lead: Lead, order: HistoryOrder) -> str:
     return f"""
 WITH picked AS MATERIALIZED ({picked})
 SELECT e.entry_id AS debit_id, date_trunc('second', e.entered_at) AS entered_at, e.service_date, e.starts_at, e.ends_at,
-       e.visit_type, e.task_type, e.worker, e.reference, o.slug AS organiser, e.programme, d.decision_ref, e.voucher_id,
+       e.visit_type, e.task_type, e.worker, e.reference, o.slug AS organiser, e.programme,
+       decision_ref_on(e.organiser_id, e.voucher_id, d.decision_ref, e.service_date) AS decision_ref, e.voucher_id,
        c.last_four AS code_last_four, e.hold_id, v.unit, e.amount, l.amount AS amount_left,
        l.taken AS reversed_amount, date_trunc('second', l.last_at) AS reversed_at,
        l.pays_cents AS voucher_pays_cents, l.own_cents AS family_pays_cents,

@@ -80,7 +80,8 @@ async def select_hold_terms(conn: Connection, *, provider_id: UUID, hold_id: UUI
 # Keyset on the id, which is a UUIDv7: newest first.
 SELECT_HOLDS = """
 SELECT h.hold_id, h.voucher_id, o.slug AS organiser, v.programme, v.unit, h.amount, h.service_date, h.starts_at,
-       h.ends_at, h.task_type, h.worker, h.reference, c.last_four, d.decision_ref, h.reason,
+       h.ends_at, h.task_type, h.worker, h.reference, c.last_four, h.reason,
+       decision_ref_on(h.organiser_id, h.voucher_id, d.decision_ref, h.service_date) AS decision_ref,
        CASE WHEN h.state = 'held' AND h.lapses_at <= now() THEN 'lapsed' ELSE h.state END AS state,
        date_trunc('second', h.created_at) AS created_at, date_trunc('second', h.lapses_at) AS lapses_at,
        date_trunc('second', h.ended_at) AS ended_at

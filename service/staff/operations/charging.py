@@ -165,7 +165,9 @@ class TextCharging:
         if over is not None:
             cap = format_amount(self.caps.of(over), over, sender.language)
             return _Nothing(over_cap(over), {"cap": cap}, ending, organiser_id)
-        return _Wanted(replace(order, amount=amount), visit.service_date, organiser_id, code_id, ending)
+        # A visit without times that is like another one is asked about here, and charged when the answer has come.
+        order = replace(order, amount=amount, duplicate_ok=visit.starts_at is None)
+        return _Wanted(order, visit.service_date, organiser_id, code_id, ending)
 
     def _over(self, unit: Unit, asked: int | None, visit: Visit) -> Unit | None:
         """The unit of the cap that a charge is over; the hours of the clock are capped whatever is counted."""
@@ -285,6 +287,7 @@ class TextCharging:
             starts_at=question["starts_at"],
             ends_at=question["ends_at"],
             worker=sender.name,
+            duplicate_ok=question["starts_at"] is None,
         )
         return await self._charge(conn, sender, order, question["organiser_id"], last_four(code))
 

@@ -138,9 +138,13 @@ class ReasonRequest(RequestModel):
 
 class CancelRequest(RequestModel):
     reason: ReasonText
-    from_date: Annotated[date | None, Field(description="The first day that is not paid any more; today if none")] = (
-        None
-    )
+    from_date: Annotated[
+        date | None,
+        Field(
+            description="The first day that is not paid any more; today if none. Another one corrects the day of a "
+            "voucher that is cancelled and not closed"
+        ),
+    ] = None
 
 
 class ChangeRequest(RequestModel):
@@ -248,6 +252,10 @@ class VoucherSummary(AnswerModel):
     valid_from: date
     valid_to: date
     cancelled_from: date | None
+    late_entry_stopped: Annotated[
+        bool,
+        Field(description="Cancelled, and suspended besides: earlier visits are refused, too, until it is resumed"),
+    ]
     created_at: datetime
     confirmed_at: datetime | None
 

@@ -42,33 +42,27 @@ async def confirm(conn: Connection, *, organiser: Organiser, voucher_id: UUID, a
 
 async def suspend(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
     """No debit until it is resumed, no late entry either; holds stay. Raises VoucherUnknown, VoucherNotOpen."""
-    await _move(
-        conn,
-        organiser,
-        voucher_id,
-        starts=frozenset({VoucherState.ISSUED, VoucherState.EXPIRED}),
-        end=VoucherState.SUSPENDED,
-        actor=actor,
-        action="voucher.suspend",
-        reason=reason,
-    )
+    voucher = await lock_voucher(conn, organiser, voucher_id)
+    if voucher.state is VoucherState.CLOSED:
+        raise VoucherNotOpen(state=voucher.state.value)
+    if voucher.is_suspended:
+        return
+    await queries.suspend_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id)
+    await note(conn, organiser, voucher_id, actor, "voucher.suspend", reason)
 
 
 async def resume(conn: Connection, *, organiser: Organiser, voucher_id: UUID, actor: str, reason: str) -> None:
     """A suspended voucher can be used again; the schedule sees to it if it has ended meanwhile.
 
-    Raises VoucherUnknown, VoucherNotOpen.
+    For one that is cancelled, visits before that day can be entered again. Raises VoucherUnknown, VoucherNotOpen.
     """
-    await _move(
-        conn,
-        organiser,
-        voucher_id,
-        starts=frozenset({VoucherState.SUSPENDED}),
-        end=VoucherState.ISSUED,
-        actor=actor,
-        action="voucher.resume",
-        reason=reason,
-    )
+    voucher = await lock_voucher(conn, organiser, voucher_id)
+    if voucher.state in (VoucherState.CLOSED, VoucherState.EXPIRED):
+        raise VoucherNotOpen(state=voucher.state.value)
+    if not voucher.is_suspended:
+        return
+    await queries.resume_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id)
+    await note(conn, organiser, voucher_id, actor, "voucher.resume", reason)
 
 
 async def cancel(
@@ -83,24 +77,28 @@ async def cancel(
 ) -> None:
     """No visit from `from_date` (default today) on is paid any more; earlier ones may still be entered.
 
-    The value stays available for those until the voucher is closed (see model.py). What is held for visits from that
-    day on is freed, what is held for earlier ones stays. What was still to be sent of the code is suppressed. Raises
-    VoucherUnknown, CancelDateUnfit, VoucherNotOpen (also for another date than the one it is cancelled from already).
+    Not if it was suspended: what that was for is not over with the need, and earlier visits wait until it is resumed.
+    Another `from_date` corrects the day of one that is cancelled already, until it is closed: what is charged stays
+    charged, and a later day brings back no hold. The value stays available for earlier visits until then (see
+    model.py). What is held for visits from that day on is freed, what is held for earlier ones stays. What was still to
+    be sent of the code is suppressed. Raises VoucherUnknown, CancelDateUnfit, VoucherNotOpen.
     """
     voucher = await lock_voucher(conn, organiser, voucher_id)
-    if voucher.state is VoucherState.CANCELLED and from_date in (None, voucher.cancelled_from):
+    is_correction = voucher.state is VoucherState.CANCELLED
+    if is_correction and from_date in (None, voucher.cancelled_from):
         return
-    if voucher.state not in (VoucherState.ISSUED, VoucherState.SUSPENDED, VoucherState.EXPIRED):
+    if voucher.state is VoucherState.CLOSED:
         raise VoucherNotOpen(state=voucher.state.value)
     day = from_date or max(voucher.valid_from, min(today, voucher.valid_to))
-    if not voucher.valid_from <= day <= voucher.valid_to:  # a slip of the year could not be taken back
+    if not voucher.valid_from <= day <= voucher.valid_to:
         raise CancelDateUnfit(from_date=str(day), valid_from=str(voucher.valid_from), valid_to=str(voucher.valid_to))
     await queries.cancel_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, from_date=day)
     await changes.void_holds_from(
         conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, first=day, by=actor, reason=CANCELLED
     )
     await suppress_pending(conn, organiser.organiser_id, secret_id=voucher.code_id, reason=CANCELLED)
-    await note(conn, organiser, voucher_id, actor, "voucher.cancel", reason)
+    noted = f"{voucher.cancelled_from} → {day}: {reason}" if is_correction else reason
+    await note(conn, organiser, voucher_id, actor, "voucher.cancel", noted)
 
 
 async def lift_suppression(
@@ -134,26 +132,6 @@ async def lift_suppression(
     only = found.reason  # not what has come in the meantime
     if await lift(conn, keys, channel=channel, contact=contact, lifted_by=actor, reason=reason, only=only):
         await note(conn, organiser, voucher_id, actor, LIFT_WISH_ACTION if is_wish else LIFT_ACTION, reason)
-
-
-async def _move(
-    conn: Connection,
-    organiser: Organiser,
-    voucher_id: UUID,
-    *,
-    starts: frozenset[VoucherState],
-    end: VoucherState,
-    actor: str,
-    action: str,
-    reason: str,
-) -> None:
-    voucher = await lock_voucher(conn, organiser, voucher_id)
-    if voucher.state is end:
-        return
-    if voucher.state not in starts:
-        raise VoucherNotOpen(state=voucher.state.value)
-    await queries.update_state(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id, state=end)
-    await note(conn, organiser, voucher_id, actor, action, reason)
 
 
 async def lock_voucher(conn: Connection, organiser: Organiser, voucher_id: UUID) -> Voucher:

@@ -19,7 +19,7 @@ _VOUCHER = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
        v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
        cap.visits AS weekly_visits, cap.minutes AS weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from,
-       v.created_at, d.confirmed_at
+       v.late_entry_stopped, v.created_at, d.confirmed_at
   FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
  CROSS JOIN LATERAL caps_on(v, helsinki_today()) cap
 """
@@ -138,7 +138,7 @@ SELECT_FAMILY_VOUCHERS = """
 SELECT v.organiser_id, v.voucher_id, v.decision_id, d.decision_ref, d.client_ref, d.status, v.programme, v.unit,
        v.code_id, v.state, v.granted, v.available, v.held, v.debited, v.expired, v.cancelled,
        cap.visits AS weekly_visits, cap.minutes AS weekly_minutes, v.valid_from, v.valid_to, v.cancelled_from,
-       v.created_at, d.confirmed_at, c.last_four, b.language
+       v.late_entry_stopped, v.created_at, d.confirmed_at, c.last_four, b.language
   FROM organisers o
   JOIN beneficiaries b ON b.organiser_id = o.organiser_id AND b.phone_index = ANY($1::bytea[])
   JOIN vouchers v ON v.organiser_id = b.organiser_id AND v.voucher_id = b.voucher_id
@@ -244,15 +244,32 @@ async def confirm_decision(conn: Connection, *, organiser_id: UUID, decision_id:
     await conn.execute(CONFIRM_DECISION, organiser_id, decision_id)
 
 
-UPDATE_STATE = "UPDATE vouchers SET state = $3 WHERE organiser_id = $1 AND voucher_id = $2"
+# The end of a cancelled voucher stays what it is: what is stopped are the visits before it that are entered late.
+SUSPEND_VOUCHER = """
+UPDATE vouchers SET state = CASE WHEN state = 'cancelled' THEN state ELSE 'suspended' END,
+                    late_entry_stopped = state = 'cancelled'
+WHERE organiser_id = $1 AND voucher_id = $2
+"""
 
 
-async def update_state(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, state: VoucherState) -> None:
-    await conn.execute(UPDATE_STATE, organiser_id, voucher_id, state.value)
+async def suspend_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> None:
+    await conn.execute(SUSPEND_VOUCHER, organiser_id, voucher_id)
+
+
+RESUME_VOUCHER = """
+UPDATE vouchers SET state = CASE WHEN state = 'cancelled' THEN state ELSE 'issued' END, late_entry_stopped = false
+WHERE organiser_id = $1 AND voucher_id = $2
+"""
+
+
+async def resume_voucher(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> None:
+    await conn.execute(RESUME_VOUCHER, organiser_id, voucher_id)
 
 
 CANCEL_VOUCHER = """
-UPDATE vouchers SET state = 'cancelled', cancelled_from = $3 WHERE organiser_id = $1 AND voucher_id = $2
+UPDATE vouchers SET state = 'cancelled', cancelled_from = $3,
+                    late_entry_stopped = late_entry_stopped OR state = 'suspended'
+WHERE organiser_id = $1 AND voucher_id = $2
 """
 
 

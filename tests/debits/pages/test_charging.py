@@ -149,7 +149,8 @@ async def test_a_lost_answer_is_found_again_even_when_its_receipt_was_never_kept
     await desk.browser.post(f"{voucher}/charge", first)
     async with here.resources.pool.acquire() as conn:  # the process died between the two commits
         await conn.execute("UPDATE code_lookups SET made = NULL, answer = NULL")
-    receipt = await desk.charged(voucher, hours("2"))
+    again = await desk.browser.post(f"{voucher}/charge", first)
+    receipt = words_in(await (await desk.browser.get(again.headers["Location"])).text())
     assert "Left on the voucher 10 h" in receipt
     async with here.resources.pool.acquire() as conn:
         await conn.execute("UPDATE code_lookups SET made = NULL, answer = NULL")
@@ -184,8 +185,8 @@ async def test_another_visit_of_the_same_family_begins_from_the_receipt(here: In
     receipt = await desk.browser.get(answer.headers["Location"])
     again = await desk.send_form(receipt, f"{voucher}/again")
     assert again.status == 303
-    await desk.charged(again.headers["Location"], hours("1"))
-    assert await entries_of(here, voucher_id) == [("debit", 60), ("debit", 60)]
+    await desk.charged(again.headers["Location"], hours("2"))
+    assert await entries_of(here, voucher_id) == [("debit", 60), ("debit", 120)]
 
 
 async def test_too_little_is_told_and_on_request_what_is_left_is_charged(here: Installation, desk: Desk) -> None:
@@ -210,7 +211,7 @@ async def test_a_full_week_is_told_with_the_next_day(here: Installation, desk: D
     page = await desk.text(await desk.open(code))
     assert "1 of 1 visits used" in page
     assert "Next possible day" in page
-    confirmation = await desk.browser.get(f"{await desk.open(code)}/confirm?{hours('1')}")
+    confirmation = await desk.browser.get(f"{await desk.open(code)}/confirm?{hours('2')}")
     text = await confirmation.text()
     assert "Visits a week" in words_in(text)
     assert "/charge" not in text
@@ -228,7 +229,7 @@ async def test_a_refusal_at_the_last_moment_gets_a_new_key_so_that_the_visit_can
     assert "is left on the voucher" in words_in(await refused.text())
     again = await desk.browser.post(f"{voucher}/charge", stale)  # the stale key gets the first verdict again
     assert again.status == 422
-    await desk.charged(voucher, hours("1"))
+    await desk.charged(voucher, hours("1", duplicate="yes"))
     assert await entries_of(here, voucher_id) == [("debit", 60), ("debit", 60)]
 
 
@@ -239,11 +240,26 @@ async def test_the_same_beginning_twice_is_asked_about(here: Installation, desk:
     await desk.charged(await desk.open(code), asked)
     voucher = await desk.open(code)
     page = await desk.text(f"{voucher}/confirm?{asked}")
-    assert "began at the same time" in page
+    assert "A visit like this one is charged" in page
     assert "allow_duplicate" not in page
     assert "It was another visit: go on" in page
     await desk.charged(voucher, f"{asked}&duplicate=yes")
     assert len(await entries_of(here, voucher_id)) == 2
+
+
+async def test_the_same_visit_without_times_is_asked_about_and_there_is_a_way_on(
+    here: Installation, desk: Desk
+) -> None:
+    voucher_id, code = await family(here)
+    await desk.charged(await desk.open(code), hours("1"))
+    voucher = await desk.open(code)
+    page = await desk.browser.get(f"{voucher}/confirm?{hours('1')}")
+    text = await page.text()
+    assert "A visit like this one is charged" in words_in(text)
+    assert f"{voucher}/charge" not in text
+    assert "It was another visit: go on" in words_in(text)
+    await desk.charged(voucher, hours("1", duplicate="yes"))
+    assert await entries_of(here, voucher_id) == [("debit", 60), ("debit", 60)]
 
 
 async def test_a_visit_over_midnight_ends_on_the_next_day(here: Installation, desk: Desk) -> None:

@@ -145,8 +145,9 @@ async def test_long_histories_go_on_from_page_to_page(here: Installation) -> Non
     office = await sit_down(here)
     for _ in range(3):
         _, code = await family(here)
-        for _ in range(9):
-            await here.call("9000101-4", "POST", "/v1/debits", {"code": code, "amount": 15}, key=str(uuid4()))
+        for number in range(1, 10):
+            body = {"code": code, "amount": 15, "reference": f"visit {number}"}
+            await here.call("9000101-4", "POST", "/v1/debits", body, key=str(uuid4()))
     page = await (await office.browser.get("/provider/history")).text()
     assert page.count("/provider/history/") == 25
     older = re.search(r'href="(/provider/history\?[^"]*cursor[^"]*)"', page)
