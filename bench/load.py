@@ -56,7 +56,7 @@ class Run:
     def next_request(self) -> bytes:
         code = self.random.choice(self.orders.codes)
         self._sent += 1
-        body = f'{{"code": "{code}", "amount": {AMOUNT_MINUTES}, "reference": "visit"}}'
+        body = f'{{"code": "{code}", "amount": {AMOUNT_MINUTES}, "reference": "{self.orders.run}-{self._sent:08d}"}}'
         return (
             f"{self._head}Idempotency-Key: {self.orders.run}-{self._sent:08d}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"

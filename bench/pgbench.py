@@ -13,8 +13,8 @@ from bench.stage import BenchFailed, Stage
 
 REAPED_AFTER_S = 0.5  # a backend's processor time is counted once the server has waited for its end
 
-# The fields of charge_order from `amount` to `reference`.
-PLAIN = f"{AMOUNT_MINUTES}, NULL, NULL, NULL, NULL, NULL, NULL, 'visit', NULL, NULL, 'visit'"
+# The fields of charge_order from `amount` to `reference`, which tells a voucher's visits apart where no times do.
+PLAIN = f"{AMOUNT_MINUTES}, NULL, NULL, NULL, NULL, NULL, NULL, 'visit', NULL, NULL, gen_random_uuid()::text"
 # Begun at some second of the last three weeks: no two visits of a voucher begin together.
 RULED = f"""NULL, helsinki_day(t.at), t.at, t.at + interval '{AMOUNT_MINUTES} minutes', ARRAY['weekday', 'evening'],
     ARRAY[{AMOUNT_MINUTES - 5}, 5]::bigint[], '2000-01-01', 'visit', 'lapsenhoito', 'T-1', 'visit'"""

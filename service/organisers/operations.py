@@ -39,6 +39,7 @@ from service.organisers.rules import (
     FIRST_DAY,
     ProgrammeRules,
     RulesChange,
+    RulesVersionUnknown,
     StartsTooEarly,
     changed_rules,
     check_rules,
@@ -247,6 +248,38 @@ async def set_rules(
             subject_id=organiser_id,
             reason=f"{programme} from {starts_on}: "
             + "; ".join(f"{name} {was} → {now}" for name, (was, now) in changes.items()),
+        )
+    return after
+
+
+async def withdraw_rules(
+    conn: Connection, *, organiser_slug: str, programme: str, starts_on: date, actor: str
+) -> ProgrammeRules:
+    """Take back the version that begins on a day and has not begun; returns what is in force on that day instead.
+
+    Versions that begin later stay as they are, whole. What is held for those days is charged under what is in force
+    then. Raises OrganiserUnknown, ProgrammeUnknown, RulesVersionUnknown, StartsTooEarly.
+    """
+    organiser = await find_organiser(conn, organiser_slug)
+    organiser_id = organiser.organiser_id
+    async with conn.transaction():
+        if await queries.lock_programme(conn, organiser_id=organiser_id, programme=programme) is None:
+            raise ProgrammeUnknown(programme=programme)
+        versions = await queries.select_rules(conn, organiser_id=organiser_id, programme=programme)
+        withdrawn = next((version for version in versions if version.starts_on == starts_on), None)
+        if withdrawn is None:
+            raise RulesVersionUnknown(starts_on=str(starts_on))
+        if not await queries.delete_rules(conn, organiser_id=organiser_id, programme=programme, starts_on=starts_on):
+            raise StartsTooEarly(earliest=str(await queries.select_today(conn) + timedelta(days=1)))
+        after = await rules_of(conn, organiser_id=organiser_id, programme=programme, day=starts_on)
+        await audit.record(
+            conn,
+            organiser_id=organiser_id,
+            actor=actor,
+            action="programme.withdraw_rules",
+            subject_id=organiser_id,
+            reason=f"{programme} from {starts_on}: "
+            + "; ".join(f"{name} {was} → {now}" for name, (was, now) in what_changed(withdrawn, after).items()),
         )
     return after
 

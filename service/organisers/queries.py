@@ -202,6 +202,19 @@ async def upsert_rules(
     )
 
 
+# One that has begun stays, whoever asks.
+DELETE_RULES = """
+DELETE FROM programme_rules
+WHERE organiser_id = $1 AND programme = $2 AND starts_on = $3 AND starts_on > helsinki_today()
+RETURNING true
+"""
+
+
+async def delete_rules(conn: Connection, *, organiser_id: UUID, programme: str, starts_on: date) -> bool:
+    """Take back a version that has not begun. False: it has, or there is none."""
+    return bool(await conn.fetchval(DELETE_RULES, organiser_id, programme, starts_on))
+
+
 SELECT_RULES_ON = f"SELECT starts_on, {_RULES} FROM rules_on($1, $2, $3) WHERE starts_on IS NOT NULL"
 
 

@@ -12,7 +12,7 @@ from datetime import date, time
 from enum import StrEnum
 from typing import TypedDict
 
-from service.errors import Invalid
+from service.errors import Invalid, NotFound
 from service.money import MAX_AMOUNT, Unit
 from service.organisers.model import SLUG, SlugMalformed, UnitValueUnfit
 
@@ -48,6 +48,12 @@ class StartsTooEarly(Invalid):
     """What has begun never changes: a new version begins tomorrow (`earliest`) or later."""
 
     code = "starts_too_early"
+
+
+class RulesVersionUnknown(NotFound):
+    """No version of the programme's rules begins on that day (`starts_on`)."""
+
+    code = "rules_version_unknown"
 
 
 class Rounding(StrEnum):

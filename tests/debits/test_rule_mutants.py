@@ -75,7 +75,7 @@ FAULTS = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("fault", "function", "told", "instead"), FAULTS, ids=[fault[0] for fault in FAULTS])
 def test_a_fault_in_the_rules_is_seen(servers: Addresses, fault: str, function: str, told: str, instead: str) -> None:
     with asyncio.Runner() as runner:

@@ -95,6 +95,17 @@ def test_rules_are_set_from_a_day_on_and_shown_side_by_side(environment: dict[st
     assert "€55.80" in gone
 
 
+def test_a_version_that_has_not_begun_can_be_withdrawn(environment: dict[str, str]) -> None:
+    run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
+    before = run(environment, "rules list county kotipalvelu")
+    run(environment, f"rules set county kotipalvelu --starts-on {TOMORROW} --weekly-visits 2")
+    assert run(environment, f"rules withdraw county kotipalvelu --starts-on {TOMORROW}") == before
+    again = run(environment, f"rules withdraw county kotipalvelu --starts-on {TOMORROW}", status=1)
+    assert "No version of the rules begins on" in again
+    first = run(environment, "rules withdraw county kotipalvelu --starts-on 2000-01-01", status=1)
+    assert "A version that has begun never changes" in first
+
+
 def test_one_value_may_be_given_for_every_band(environment: dict[str, str]) -> None:
     run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
     told = run(environment, f"rules set county kotipalvelu --starts-on {TOMORROW} --unit-value-cents 3400")
@@ -111,6 +122,10 @@ def test_one_value_may_be_given_for_every_band(environment: dict[str, str]) -> N
         (f"--starts-on {TOMORROW} --evening-cents 4020", 1, "An evening needs a beginning"),
         (f"--starts-on {TOMORROW} --weekly-minutes 20000", 1, "“weekly_minutes” is not possible"),
         (f"--starts-on {TOMORROW} --evening late", 2, "18:00-22:00"),
+        (f"--starts-on {TOMORROW} --without values --weekday-cents 3400", 2, "--without values contradicts"),
+        (f"--starts-on {TOMORROW} --without values --unit-value-cents 3400", 2, "--without values contradicts"),
+        (f"--starts-on {TOMORROW} --without evening --evening 18:00-22:00", 2, "--without evening contradicts"),
+        (f"--starts-on {TOMORROW} --without task-types --task-type siivous", 2, "--without task-types contradicts"),
         ("--starts-on tomorrow", 2, "tomorrow"),
         ("", 2, "--starts-on"),
     ],

@@ -19,6 +19,7 @@ from service.organisers.rules import (
     Rounding,
     RulesChange,
     RulesUnfit,
+    RulesVersionUnknown,
     StartsTooEarly,
     ValuesIncomplete,
     changed_rules,
@@ -170,6 +171,31 @@ async def test_a_new_version_has_what_is_not_said_from_the_one_before(db: Connec
     assert audited["actor"] == "command line:aino"
     assert audited["action"] == "programme.set_rules"
     assert "sunday_cents 3550 → 5580" in audited["reason"]
+
+
+async def test_a_version_that_has_not_begun_is_withdrawn_and_those_around_it_stay(
+    db: Connection, home_help: Programme
+) -> None:
+    first = await change_rules(db, {"weekly_visits": 2}, in_days=3)
+    wrong = await change_rules(db, {"weekly_visits": 3}, in_days=5)
+    later = await change_rules(db, {"late_entry_days": 14}, in_days=9)
+
+    async def withdraw(starts_on: date) -> ProgrammeRules:
+        return await operations.withdraw_rules(
+            db, organiser_slug="jarvenranta", programme="kotipalvelu", starts_on=starts_on, actor="command line:aino"
+        )
+
+    assert await withdraw(wrong.starts_on) == first
+    _, versions, today = await operations.list_rules(db, organiser_slug="jarvenranta", programme="kotipalvelu")
+    assert versions[1:] == [first, later]
+    audited = await db.fetchval("SELECT reason FROM audit WHERE action = 'programme.withdraw_rules'")
+    assert audited == f"kotipalvelu from {wrong.starts_on}: weekly_visits 3 → 2"
+    with pytest.raises(RulesVersionUnknown):
+        await withdraw(wrong.starts_on)
+    await db.execute("UPDATE programme_rules SET starts_on = $1 WHERE starts_on = $2", today, first.starts_on)
+    for begun in (FIRST_DAY, today):
+        with pytest.raises(StartsTooEarly):
+            await withdraw(begun)
 
 
 async def test_the_same_again_changes_nothing_and_another_that_is_not_in_force_is_replaced(

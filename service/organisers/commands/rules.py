@@ -122,6 +122,9 @@ def set_rules(
     given |= {band: value for band, value in zip(BANDS, values, strict=True) if value is not None}
     change = {name: value for name, value in given.items() if value is not None}
     for each in without or ():
+        if change.keys() & _REMOVED[each].keys():
+            raise typer.BadParameter(f"--without {each} contradicts what is given beside it")
+    for each in without or ():
         change |= _REMOVED[each]
 
     async def store(conn: Connection) -> tuple[Programme, Sequence[ProgrammeRules], date]:
@@ -136,6 +139,25 @@ def set_rules(
         return await operations.list_rules(conn, organiser_slug=organiser, programme=programme)
 
     print_table(_rules_table(*run_in_transaction(store)))
+
+
+@rules_app.command("withdraw")
+def withdraw_rules(
+    organiser: RulesOrganiser,
+    programme: RulesProgramme,
+    starts_on: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The first day of the version.")
+    ],
+) -> None:
+    """Take back a version that has not begun: those before it go on. To replace one, set it again for its day."""
+
+    async def withdraw(conn: Connection) -> tuple[Programme, Sequence[ProgrammeRules], date]:
+        await operations.withdraw_rules(
+            conn, organiser_slug=organiser, programme=programme, starts_on=starts_on.date(), actor=actor()
+        )
+        return await operations.list_rules(conn, organiser_slug=organiser, programme=programme)
+
+    print_table(_rules_table(*run_in_transaction(withdraw)))
 
 
 @rules_app.command("list")
