@@ -119,6 +119,47 @@ async def approvals_of(conn: Connection, *, organiser_id: UUID) -> Sequence[Reco
     return await queries.select_approvals(conn, organiser_id=organiser_id)
 
 
+async def prices_of(conn: Connection, *, organiser_id: UUID, provider_id: UUID) -> Sequence[Record]:
+    """What a provider asks of this organiser, by programme, the newest list first."""
+    return await queries.select_prices(conn, organiser_id=organiser_id, provider_id=provider_id)
+
+
+async def people_of(conn: Connection, *, provider_id: UUID) -> int:
+    """How many may sign in for a provider."""
+    return await queries.count_people(conn, provider_id=provider_id)
+
+
+async def lock_provider(conn: Connection, *, provider_id: UUID) -> None:
+    """Two who invite a first person at once: one of them waits."""
+    await queries.lock_provider(conn, provider_id=provider_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Whom the end of an approval concerns."""
+
+    families: int
+    """Have used the provider, and can use their voucher after that day."""
+    bookings: int
+    """Of visits after that day."""
+
+
+async def concerned_by_end(
+    conn: Connection, *, organiser_id: UUID, provider_id: UUID, programmes: Sequence[str], last_day: date
+) -> Concerned:
+    """Whom it concerns when a provider's approvals for these programmes end with that day."""
+    return Concerned(
+        *await queries.select_concerned(
+            conn, organiser_id=organiser_id, provider_id=provider_id, programmes=programmes, last_day=last_day
+        )
+    )
+
+
+async def live_in_programme(conn: Connection, *, organiser_id: UUID, programme: str, day: date) -> int:
+    """How many vouchers of a programme can be used on that day or later."""
+    return await queries.count_live(conn, organiser_id=organiser_id, programme=programme, day=day)
+
+
 def value_over_time(voucher: Voucher, history: VoucherHistory, visits: Sequence[Record]) -> Sequence[Event]:
     """Every change of a voucher's value, oldest first. What is held counts as there: it is not charged yet."""
     signs = {"raised": 1, "lowered": -1, "expired": -1, "cancelled": -1}

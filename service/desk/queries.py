@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
@@ -69,3 +70,61 @@ SELECT p.business_id, p.name, p.suspended_at, a.programme, a.valid_from, a.valid
 
 async def select_approvals(conn: Connection, *, organiser_id: UUID) -> Sequence[Record]:
     return list(await conn.fetch(SELECT_APPROVALS, organiser_id))
+
+
+COUNT_LIVE = """
+SELECT count(*) FROM vouchers
+ WHERE organiser_id = $1 AND programme = $2 AND valid_to >= $3 AND state IN ('issued', 'suspended')
+"""
+
+
+async def count_live(conn: Connection, *, organiser_id: UUID, programme: str, day: date) -> int:
+    return int(await conn.fetchval(COUNT_LIVE, organiser_id, programme, day))
+
+
+SELECT_PRICES = """
+SELECT programme, starts_on, weekday_cents, evening_cents, saturday_cents, sunday_cents,
+       starts_on = max(starts_on) FILTER (WHERE starts_on <= helsinki_today()) OVER (PARTITION BY programme) AS in_force
+  FROM price_lists WHERE organiser_id = $1 AND provider_id = $2
+ ORDER BY programme, starts_on DESC
+"""
+
+
+async def select_prices(conn: Connection, *, organiser_id: UUID, provider_id: UUID) -> Sequence[Record]:
+    """What a provider asks of one organiser, newest list first."""
+    return list(await conn.fetch(SELECT_PRICES, organiser_id, provider_id))
+
+
+COUNT_PEOPLE = "SELECT count(*) FROM people WHERE provider_id = $1 AND disabled_at IS NULL"
+LOCK_PROVIDER = "SELECT FROM providers WHERE provider_id = $1 FOR NO KEY UPDATE"
+
+
+async def count_people(conn: Connection, *, provider_id: UUID) -> int:
+    """How many may sign in for a provider; who they are is its own affair."""
+    return int(await conn.fetchval(COUNT_PEOPLE, provider_id))
+
+
+async def lock_provider(conn: Connection, *, provider_id: UUID) -> None:
+    await conn.execute(LOCK_PROVIDER, provider_id)
+
+
+# Families that have used the provider and can still use their voucher after the day, and what is booked after it.
+SELECT_CONCERNED = """
+SELECT (SELECT count(*) FROM vouchers v
+         WHERE v.organiser_id = $1 AND v.programme = ANY($3::text[]) AND v.valid_to > $4
+           AND v.state IN ('issued', 'suspended')
+           AND EXISTS (SELECT FROM entries e WHERE e.organiser_id = $1 AND e.voucher_id = v.voucher_id
+                          AND e.provider_id = $2 AND e.kind = 'debit')) AS families,
+       (SELECT count(*) FROM holds h JOIN vouchers v USING (organiser_id, voucher_id)
+         WHERE h.organiser_id = $1 AND h.provider_id = $2 AND h.state = 'held' AND h.service_date > $4
+           AND v.programme = ANY($3::text[])) AS bookings
+"""
+
+
+async def select_concerned(
+    conn: Connection, *, organiser_id: UUID, provider_id: UUID, programmes: Sequence[str], last_day: date
+) -> tuple[int, int]:
+    """Families and bookings."""
+    row = await conn.fetchrow(SELECT_CONCERNED, organiser_id, provider_id, programmes, last_day)
+    assert row is not None
+    return row["families"], row["bookings"]

@@ -1,4 +1,4 @@
-"""What needs a person, programmes and their rules, providers and approvals."""
+"""What needs a person, and the next version of a programme's rules."""
 
 from __future__ import annotations
 
@@ -45,12 +45,20 @@ async def test_what_needs_a_person_is_listed_in_words_and_taken_off_once(here: I
 async def test_an_admin_sets_the_next_rules_and_nobody_else(here: Installation) -> None:
     page = "/desk/programmes/kotipalvelu"
     admin, worker = await sign_in_as(here, "organiser_admin"), await sign_in_as(here, "supervisor")
+    await here.decide()
     shown = await (await admin.get(page)).text()
     assert "33.50" in words_in(shown)
     form = form_in(shown, page) | {"weekday_cents": "34,00", "rounding": "up"}
     assert (await worker.submit(page, page, form)).status == 403
     assert "Set the next version" not in await (await worker.get(page)).text()
-    answer = await admin.post(page, form)
+    checked = await admin.post(page, form)
+    said = words_in(await checked.text())
+    assert checked.status == 200, said
+    assert "Value on weekdays €33.50 €34.00" in said.replace("\u202f", ""), said
+    assert "1 voucher can be used on that day or later" in said
+    async with here.resources.pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM programme_rules WHERE weekday_cents = 3400") == 0
+    answer = await admin.post(page, form_in(await checked.text(), page))
     assert answer.status == 303, words_in(await answer.text())
     async with here.resources.pool.acquire() as conn:
         row = await conn.fetchrow(
@@ -62,34 +70,10 @@ async def test_an_admin_sets_the_next_rules_and_nobody_else(here: Installation) 
     assert (row["weekday_cents"], row["saturday_cents"], row["step"]) == (3400, 4470, 15)
     assert row["starts_on"] == TODAY + timedelta(days=1)
     assert row["created_by"].startswith("person:")
-    early = await admin.post(page, form | {"starts_on": str(TODAY), "weekday_cents": "35"})
-    assert early.status == 400
+    for sure in ({}, {"sure": "yes"}):
+        early = await admin.post(page, form | {"starts_on": str(TODAY), "weekday_cents": "35"} | sure)
+        assert early.status == 400
     assert (await admin.get("/desk/programmes/none-such")).status == 404
     assert (await admin.get("/desk/programmes")).status == 200
     reader = await sign_in_as(here, "caseworker", language="fi")
     assert "kuten arkisin" in words_in(await (await reader.get(page)).text())
-
-
-async def test_a_supervisor_approves_and_ends_and_a_caseworker_looks(here: Installation) -> None:
-    supervisor, caseworker = await sign_in_as(here, "supervisor"), await sign_in_as(here, "caseworker")
-    page = "/desk/providers"
-    approval = {"business_id": "9000101-4", "programme": "siivousapu", "valid_from": str(TODAY)}
-    assert (await caseworker.submit(page, f"{page}/approve", approval)).status == 403
-    assert "Approve a provider" not in await (await caseworker.get(page)).text()
-    answer = await supervisor.submit(page, f"{page}/approve", approval)
-    assert answer.status == 303, words_in(await answer.text())
-    last = str(TODAY + timedelta(days=30))
-    ended = {"business_id": "9000101-4", "programme": "siivousapu", "last_day": last}
-    assert (await supervisor.submit(page, f"{page}/end", ended)).status == 303
-    async with here.resources.pool.acquire() as conn:
-        row = await conn.fetchrow(
-            "SELECT valid_to FROM approvals a JOIN providers p USING (provider_id)"
-            " WHERE business_id = '9000101-4' AND programme = 'siivousapu' AND organiser_id IS NOT NULL"
-        )
-        assert row is not None
-        assert str(row["valid_to"]) == last
-        assert await conn.fetchval("SELECT count(*) FROM audit WHERE action = 'provider.approve'") == 2
-    regional = {"business_id": "9000101-4", "programme": "kotipalvelu", "last_day": last}
-    assert (await supervisor.submit(page, f"{page}/end", regional)).status == 400
-    unknown = approval | {"business_id": "1234567-8"}
-    assert (await supervisor.submit(page, f"{page}/approve", unknown)).status == 400

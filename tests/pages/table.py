@@ -188,7 +188,25 @@ DESK = (
     Visit("/desk/import/{import_id}", "caseworker", state="failed", at="/desk/import/{failed_file}"),
     Visit("/desk/programmes", "organiser_admin"),
     Visit("/desk/programmes/{programme}", "organiser_admin", at="/desk/programmes/kotipalvelu", act=unfold()),
+    Visit(
+        "/desk/programmes/{programme}",
+        "organiser_admin",
+        state="what changes",
+        at="/desk/programmes/kotipalvelu",
+        act=send({"weekday_cents": "35"}, opens=":nth-match(main details summary, 1)", button="main form button.main"),
+    ),
+    Visit("/desk/programmes/_new", "organiser_admin", act=unfold()),
+    Visit("/desk/programmes/_new", "organiser_admin", state="wrong", act=send({"programme": "Äiti"})),
     Visit("/desk/providers", "supervisor", act=unfold()),
+    Visit("/desk/providers", "organiser_admin", state="of an admin", act=unfold()),
+    Visit("/desk/providers/{business_id}", "supervisor", at="/desk/providers/9000101-4", act=unfold()),
+    Visit(
+        "/desk/providers/{business_id}",
+        "organiser_admin",
+        state="nobody yet",
+        at="/desk/providers/9000202-5",
+        act=unfold(),
+    ),
 )
 SUPPORT = (
     Visit("/support", "support"),

@@ -1,57 +1,54 @@
-"""Programmes and the versions of their rules; an organiser's admin sets the next version."""
+"""Programmes, what families are told of them, and the versions of their rules: an organiser's admin keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, time, timedelta
-from typing import Annotated
+from datetime import date, timedelta
+from typing import Any
 
-from pydantic import Field
-
+from service import audit
+from service.channels.kinds import PROGRAMME_NAME_MAX
+from service.channels.languages import SERVED
 from service.db import Connection, transaction
-from service.desk.pages.forms import (
-    ADMINS,
-    CASEWORK,
-    Amount,
-    Day,
-    Ticked,
-    read_amount,
-    read_day,
-    today,
-    with_words,
-    wrong,
+from service.desk.operations import live_in_programme
+from service.desk.pages.forms import ADMINS, CASEWORK, read_day, today, with_words
+from service.desk.pages.programme_forms import (
+    ROUNDINGS,
+    NewProgrammeForm,
+    RulesForm,
+    TextsForm,
+    euros,
+    read_names,
+    read_rules,
+    rules_in_words,
 )
-from service.money import Unit, format_amount
+from service.money import Unit
 from service.organisers import operations
-from service.organisers.model import Programme
-from service.organisers.rules import BANDS, ProgrammeRules, Rounding, RulesChange
-from service.problems import format_clock, format_day
-from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, redirect, render
+from service.organisers.model import NAMES_REQUIRED, Organiser, Programme, Receipts
+from service.organisers.rules import (
+    FIRST_DAY,
+    ProgrammeRules,
+    RulesChange,
+    StartsTooEarly,
+    changed_rules,
+    check_rules,
+)
+from service.problems import format_day
+from service.web.pages import N_, PageCall, PageReply, PageRoute, redirect, render
 
-Whole = Annotated[int, Field(ge=0, le=1_000_000)]
-ROUNDINGS = {Rounding.UP: N_("up"), Rounding.NEAREST: N_("to the nearest"), Rounding.DOWN: N_("down")}
-
-
-class RulesForm(FormModel):
-    """A whole version: what is left empty is taken away."""
-
-    starts_on: Day
-    step: Whole | None = None
-    rounding: Rounding = Rounding.UP
-    weekday_cents: Amount | None = None
-    evening_cents: Amount | None = None
-    saturday_cents: Amount | None = None
-    sunday_cents: Amount | None = None
-    evening_from: Annotated[str, Field(max_length=5)] | None = None
-    evening_to: Annotated[str, Field(max_length=5)] | None = None
-    eves_are_holidays: Ticked = None
-    weekly_visits: Whole | None = None
-    weekly_hours: Amount | None = None
-    free_by_law: Ticked = None
-    task_types: Annotated[str, Field(max_length=1000)] | None = None
-    no_show_allowed: Ticked = None
-    hold_lapse_hours: Whole
-    late_entry_days: Whole
+ADD_ACTION = "programme.add"
+TEXTS_ACTION = "programme.change_texts"
+UNITS = {
+    Unit.MINUTES: N_("hours and minutes"),
+    Unit.CENTS: N_("euros"),
+    Unit.VISITS: N_("visits"),
+    Unit.SESSIONS: N_("sessions"),
+}
+RECEIPTS = {
+    Receipts.EACH: N_("after each visit"),
+    Receipts.DAILY: N_("once a day, in the evening"),
+    Receipts.OFF: N_("not at all"),
+}
 
 
 async def show_programmes(call: PageCall) -> PageReply:
@@ -69,9 +66,10 @@ async def show_programmes(call: PageCall) -> PageReply:
         call,
         "desk/programmes.html",
         programmes=[
-            (each, each.name_in(call.language, organiser.default_language), _in_words(call, rules, each.unit))
+            (each, each.name_in(call.language, organiser.default_language), rules_in_words(call, rules, each.unit))
             for each, rules in found
         ],
+        may_add=call.visitor.role in ADMINS,
     )
 
 
@@ -81,7 +79,7 @@ async def show_programme(call: PageCall) -> PageReply:
         organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
         programme, versions, day = await _versions(call, conn)
     in_force = [each for each in versions if each.starts_on <= day][-1]
-    columns = [_in_words(call, version, programme.unit) for version in versions]
+    columns = [rules_in_words(call, version, programme.unit) for version in versions]
     return await render(
         call,
         "desk/programme.html",
@@ -92,24 +90,31 @@ async def show_programme(call: PageCall) -> PageReply:
         lines=[(columns[0][place][0], [column[place][1] for column in columns]) for place in range(len(columns[0]))],
         rules=versions[-1],
         may_set=call.visitor.role in ADMINS,
-        roundings=[(each.value, call.gettext(word)) for each, word in ROUNDINGS.items()],
         tomorrow=day + timedelta(days=1),
-        euros=_euros,
+        euros=euros,
+        may_change_texts=call.visitor.role in ADMINS,
+        **_choices(call),
     )
 
 
 async def set_rules(call: PageCall) -> PageReply:
-    """Store the next version. One that has begun never changes."""
+    """Show what changes, from when and for how many; with `sure`, store it. A version that has begun never changes."""
     form = call.form_as(RulesForm)
+    starts_on = read_day(call, "starts_on", form.starts_on)
     async with transaction(call.resources.pool) as conn:
         organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
-        programme, _, _ = await _versions(call, conn)
+        programme, versions, day = await _versions(call, conn)
+        change = read_rules(call, form, programme.unit)
+        if form.sure is None:
+            return await _show_check(
+                call, conn, organiser, programme, _check(versions, change, starts_on, day, programme)
+            )
         rules = await operations.set_rules(
             conn,
             organiser_slug=organiser.slug,
             programme=programme.programme,
-            starts_on=read_day(call, "starts_on", form.starts_on),
-            change=_change(call, form, programme.unit),
+            starts_on=starts_on,
+            change=change,
             actor=call.visitor.actor,
         )
     note = call.gettext(
@@ -118,82 +123,131 @@ async def set_rules(call: PageCall) -> PageReply:
     return await redirect(call, f"/desk/programmes/{programme.programme}", note=note)
 
 
+def _check(
+    versions: Sequence[ProgrammeRules], change: RulesChange, starts_on: date, day: date, programme: Programme
+) -> tuple[ProgrammeRules, ProgrammeRules]:
+    """The rules of that day so far, and as they would be. Raises StartsTooEarly, and what `check_rules` raises."""
+    if starts_on <= day:
+        raise StartsTooEarly(earliest=str(day + timedelta(days=1)))
+    before = [each for each in versions if each.starts_on <= starts_on][-1]
+    after = changed_rules(before, change, starts_on=starts_on)
+    check_rules(after, programme.unit)
+    return before, after
+
+
+async def _show_check(
+    call: PageCall,
+    conn: Connection,
+    organiser: Organiser,
+    programme: Programme,
+    rules: tuple[ProgrammeRules, ProgrammeRules],
+) -> PageReply:
+    before, after = rules
+    was, becomes = (rules_in_words(call, each, programme.unit) for each in rules)
+    vouchers = await live_in_programme(
+        conn, organiser_id=organiser.organiser_id, programme=programme.programme, day=after.starts_on
+    )
+    return await render(
+        call,
+        "desk/rules_check.html",
+        programme=programme,
+        name=programme.name_in(call.language, organiser.default_language),
+        starts_on=after.starts_on,
+        replaces=before.starts_on == after.starts_on,
+        changes=[(label, old, new) for (label, old), (_, new) in zip(was, becomes, strict=True) if old != new],
+        vouchers=vouchers,
+        given=[(each, value) for each in call.form if each not in ("csrf", "sure") and (value := call.value(each))],
+    )
+
+
+async def show_new(call: PageCall) -> PageReply:
+    """The form of a new programme."""
+    return await render(
+        call,
+        "desk/new_programme.html",
+        rules=ProgrammeRules(FIRST_DAY),
+        units=[(each.value, call.gettext(word)) for each, word in UNITS.items()],
+        euros=euros,
+        **_choices(call),
+    )
+
+
+async def add(call: PageCall) -> PageReply:
+    """Add a programme with the first version of its rules. The same again adds nothing."""
+    form = call.form_as(NewProgrammeForm)
+    change = read_rules(call, form, form.unit)
+    async with transaction(call.resources.pool) as conn:
+        organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
+        added = await operations.add_programme(
+            conn,
+            organiser_slug=organiser.slug,
+            programme=form.programme,
+            names=read_names(call),
+            unit=form.unit,
+            step=form.step or 1,
+            unit_value_cents=change["weekday_cents"],
+            rules=change,
+            neutral_texts=form.neutral_texts is not None,
+            receipts=form.receipts,
+            actor=call.visitor.actor,
+        )
+        await _note(call, conn, organiser, ADD_ACTION, added.programme)
+    return await redirect(
+        call,
+        f"/desk/programmes/{added.programme}",
+        note=call.gettext("The programme is there. Approve providers for it."),
+    )
+
+
+async def change_texts(call: PageCall) -> PageReply:
+    """Change what families are told: names, neutral texts, receipts. What is queued keeps its wording."""
+    form, name = call.form_as(TextsForm), call.raw.match_info["programme"]
+    async with transaction(call.resources.pool) as conn:
+        organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
+        await operations.change_programme(
+            conn,
+            organiser_slug=organiser.slug,
+            programme=name,
+            names=read_names(call),
+            neutral_texts=form.neutral_texts is not None,
+            receipts=form.receipts,
+        )
+        await _note(call, conn, organiser, TEXTS_ACTION, name)
+    return await redirect(call, f"/desk/programmes/{name}", note=call.gettext("The texts are kept."))
+
+
+async def _note(call: PageCall, conn: Connection, organiser: Organiser, action: str, programme: str) -> None:
+    organiser_id = organiser.organiser_id
+    await audit.record(
+        conn,
+        organiser_id=organiser_id,
+        actor=call.visitor.actor,
+        action=action,
+        subject_id=organiser_id,
+        reason=programme,
+    )
+
+
+def _choices(call: PageCall) -> dict[str, Any]:
+    """What the forms of rules and texts offer."""
+    return {
+        "roundings": [(each.value, call.gettext(word)) for each, word in ROUNDINGS.items()],
+        "receipt_choices": [(each.value, call.gettext(word)) for each, word in RECEIPTS.items()],
+        "served": [(each.code, each.name, each.code in NAMES_REQUIRED) for each in SERVED.values()],
+        "name_max": PROGRAMME_NAME_MAX,
+    }
+
+
 async def _versions(call: PageCall, conn: Connection) -> tuple[Programme, Sequence[ProgrammeRules], date]:
     organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
     return await operations.list_rules(conn, organiser_slug=organiser.slug, programme=call.raw.match_info["programme"])
 
 
-def _change(call: PageCall, form: RulesForm, unit: Unit) -> RulesChange:
-    def cents(band: str) -> int | None:
-        text = getattr(form, band)
-        return read_amount(call, band, text, Unit.CENTS) if text else None
-
-    weekday, evening, saturday, sunday = map(cents, BANDS)
-    return RulesChange(
-        step=form.step or 1,
-        rounding=form.rounding,
-        weekday_cents=weekday,
-        evening_cents=evening if form.evening_from else weekday,
-        saturday_cents=saturday,
-        sunday_cents=sunday,
-        evening_from=_clock(call, "evening_from", form.evening_from),
-        evening_to=_clock(call, "evening_to", form.evening_to),
-        eves_are_holidays=form.eves_are_holidays is not None,
-        weekly_visits=form.weekly_visits or None,
-        weekly_minutes=read_amount(call, "weekly_hours", form.weekly_hours, unit) if form.weekly_hours else None,
-        free_by_law=form.free_by_law is not None,
-        task_types=tuple(part for each in (form.task_types or "").split(",") if (part := each.strip())),
-        no_show_allowed=form.no_show_allowed is not None,
-        hold_lapse_hours=form.hold_lapse_hours,
-        late_entry_days=form.late_entry_days,
-    )
-
-
-def _clock(call: PageCall, field: str, text: str | None) -> time | None:
-    try:
-        return None if text is None else time.fromisoformat(text.replace(".", ":"))
-    except ValueError:
-        raise wrong(field, call.gettext("Write the time like this: 14:30.")) from None
-
-
-def _euros(cents: int | None) -> str:
-    return "" if cents is None else f"{cents // 100},{cents % 100:02}"
-
-
-def _in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tuple[str, str]]:
-    language = call.language
-    evening = (
-        f"{_worth(call, rules.evening_cents)}, "
-        f"{format_clock(rules.evening_from, language)}–{format_clock(rules.evening_to, language)}"
-        if rules.evening_from and rules.evening_to
-        else call.gettext("as on weekdays")
-    )
-    caps = [f"{rules.weekly_visits} ×"] if rules.weekly_visits else []
-    caps += [format_amount(rules.weekly_minutes, Unit.MINUTES, language)] if rules.weekly_minutes else []
-    yes, no = call.gettext("yes"), call.gettext("no")
-    return [
-        (call.gettext("Value on weekdays"), _worth(call, rules.weekday_cents)),
-        (call.gettext("In the evening"), evening),
-        (call.gettext("On Saturdays"), _worth(call, rules.saturday_cents)),
-        (call.gettext("On Sundays and holidays"), _worth(call, rules.sunday_cents)),
-        (call.gettext("Midsummer and Christmas Eve are holidays"), yes if rules.eves_are_holidays else no),
-        (call.gettext("Step"), format_amount(rules.step, unit, language)),
-        (call.gettext("Rounding"), call.gettext(ROUNDINGS[rules.rounding])),
-        (call.gettext("A week, at most"), ", ".join(caps) or call.gettext("no limit")),
-        (call.gettext("Free for families by law"), yes if rules.free_by_law else no),
-        (call.gettext("Tasks"), ", ".join(rules.task_types) or "–"),
-        (call.gettext("A visit that found nobody is charged"), yes if rules.no_show_allowed else no),
-        (call.gettext("Bookings lapse, hours after the visit"), str(rules.hold_lapse_hours)),
-        (call.gettext("Visits can be entered, days after the end"), str(rules.late_entry_days)),
-    ]
-
-
-def _worth(call: PageCall, cents: int | None) -> str:
-    return "–" if cents is None else format_amount(cents, Unit.CENTS, call.language)
-
-
 PAGES: tuple[PageRoute, ...] = (
     PageRoute("GET", "/desk/programmes", show_programmes, roles=CASEWORK, summary="Programmes", nav=N_("Programmes")),
+    # No short name begins with a line: this is no programme's address.
+    PageRoute("GET", "/desk/programmes/_new", show_new, roles=ADMINS, summary="The form of a new programme"),
+    PageRoute("POST", "/desk/programmes/_new", add, roles=ADMINS, summary="Add a programme", form=with_words(show_new)),
     PageRoute("GET", "/desk/programmes/{programme}", show_programme, roles=CASEWORK, summary="One programme"),
     PageRoute(
         "POST",
@@ -201,6 +255,14 @@ PAGES: tuple[PageRoute, ...] = (
         set_rules,
         roles=ADMINS,
         summary="Set the next version of its rules",
+        form=with_words(show_programme),
+    ),
+    PageRoute(
+        "POST",
+        "/desk/programmes/{programme}/texts",
+        change_texts,
+        roles=ADMINS,
+        summary="Change what families are told",
         form=with_words(show_programme),
     ),
 )

@@ -1,7 +1,12 @@
-"""Who may be paid for what: an organiser's own approvals and its region's; supervisors approve and end."""
+"""Who may be paid by the organiser, for what and when: approving, ending with its consequences, and the first person.
+
+A company itself is suspended by whoever runs the installation, because it works for others, too; an organiser ends its
+own approvals, all of them at once if it likes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
@@ -12,26 +17,62 @@ from service import audit
 from service.db import Connection, transaction
 from service.desk import operations
 from service.desk.pages.decisions import programme_names
-from service.desk.pages.forms import APPROVERS, CASEWORK, Day, read_day, today, with_words, wrong
+from service.desk.pages.forms import (
+    ADMINS,
+    APPROVERS,
+    CASEWORK,
+    Address,
+    Day,
+    Reason,
+    Ticked,
+    read_day,
+    today,
+    with_words,
+    wrong,
+)
 from service.organisers.operations import organiser_by_id
-from service.providers.model import Approval
+from service.people.operations import links
+from service.providers.model import Provider, ProviderUnknown
+from service.providers.operations import add_provider, find_provider
 from service.providers.operations import approve as approve_provider
-from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, redirect, render
+from service.web.pages import N_, PAGE_LANGUAGES, FormModel, PageCall, PageReply, PageRoute, redirect, render
 
 APPROVE_ACTION = "provider.approve"
+END_ACTION = "provider.end_approval"
+ADD_ACTION = "provider.add"
+INVITE_ACTION = "provider.invite_first"
+FIRST_ROLE = "provider_admin"
+AT_ONCE_MAX = 200
+BusinessId = Annotated[str, Field(max_length=20)]
 
 
 class ApprovalForm(FormModel):
-    business_id: Annotated[str, Field(max_length=20)]
-    programme: Annotated[str, Field(max_length=40)]
+    """`business_ids`: one a line, or with commas between."""
+
+    business_ids: Annotated[str, Field(max_length=4000)]
+    programmes: Annotated[list[str], Field(min_length=1, max_length=100)]
     valid_from: Day
     valid_to: Day | None = None
 
 
 class EndForm(FormModel):
-    business_id: Annotated[str, Field(max_length=20)]
-    programme: Annotated[str, Field(max_length=40)]
+    """`programme` None: every approval of the organiser's own. `sure` comes from the page with the consequences."""
+
+    programme: Annotated[str, Field(max_length=40)] | None = None
     last_day: Day
+    reason: Reason
+    sure: Ticked = None
+
+
+class CompanyForm(FormModel):
+    business_id: BusinessId
+    name: Annotated[str, Field(max_length=120)]
+
+
+class InvitationForm(FormModel):
+    name: Annotated[str, Field(max_length=120)]
+    email: Address
+    language: Annotated[str, Field(max_length=2)]
 
 
 async def show_providers(call: PageCall) -> PageReply:
@@ -45,44 +86,161 @@ async def show_providers(call: PageCall) -> PageReply:
         approvals=approvals,
         names=names,
         may_approve=call.visitor.role in APPROVERS,
+        may_add=call.visitor.role in ADMINS,
         today=today(),
     )
 
 
 async def approve(call: PageCall) -> PageReply:
-    """Let a provider be paid by this organiser alone; again moves the days."""
+    """Let providers be paid by this organiser alone for some programmes, all or none; again moves the days."""
     form = call.form_as(ApprovalForm)
     valid_from = read_day(call, "valid_from", form.valid_from)
     valid_to = read_day(call, "valid_to", form.valid_to) if form.valid_to else None
+    business_ids = form.business_ids.replace(",", " ").split()
+    if not 1 <= len(business_ids) <= AT_ONCE_MAX:
+        raise wrong("business_ids", call.gettext("Write a business ID on each line."))
     async with transaction(call.resources.pool) as conn:
-        await _store(call, conn, form.business_id, form.programme, valid_from, valid_to)
-    return await redirect(call, "/desk/providers", note=call.gettext("The provider is approved."))
+        for business_id in business_ids:
+            for programme in form.programmes:
+                await _store(call, conn, business_id, programme, valid_from, valid_to, APPROVE_ACTION, None)
+    return await redirect(call, "/desk/providers", note=call.gettext("The providers are approved."))
 
 
-async def end(call: PageCall) -> PageReply:
-    """The last day on which the provider's visits are paid by this organiser."""
-    form = call.form_as(EndForm)
-    last_day = read_day(call, "last_day", form.last_day)
+async def add(call: PageCall) -> PageReply:
+    """Add a company to the register, so that it can be approved. The same again adds nothing."""
+    form = call.form_as(CompanyForm)
     async with transaction(call.resources.pool) as conn:
-        found = await operations.approvals_of(conn, organiser_id=call.visitor.owner_id)
-        own = [each for each in found if _is_own(each, form)]
-        if not own:
-            raise wrong("last_day", call.gettext("This approval is not your organisation's own."))
-        await _store(call, conn, form.business_id, form.programme, own[0]["valid_from"], last_day)
-    return await redirect(call, "/desk/providers", note=call.gettext("The approval ends on the day you chose."))
+        provider = await add_provider(conn, business_id=form.business_id, name=form.name)
+        await _note(call, conn, ADD_ACTION, provider, form.business_id)
+    note = call.gettext("The company is in the register. Approve it for a programme.")
+    return await redirect(call, "/desk/providers", note=note)
 
 
-def _is_own(approval: Record, form: EndForm) -> bool:
-    return (
-        approval["region"] is None
-        and approval["business_id"] == form.business_id
-        and approval["programme"] == form.programme
+async def show_provider(call: PageCall) -> PageReply:
+    """One provider as this organiser sees it: approvals, prices, and what can be done."""
+    async with transaction(call.resources.pool) as conn:
+        provider, approvals = await _own_provider(call, conn)
+        prices = await operations.prices_of(conn, organiser_id=call.visitor.owner_id, provider_id=provider.provider_id)
+        people = await operations.people_of(conn, provider_id=provider.provider_id)
+        names = await programme_names(call, conn)
+    return await render(
+        call,
+        "desk/provider.html",
+        provider=provider,
+        approvals=approvals,
+        own=[each for each in approvals if _can_end(each)],
+        prices=prices,
+        people=people,
+        names=names,
+        page_languages=list(PAGE_LANGUAGES.items()),
+        may_approve=call.visitor.role in APPROVERS,
+        may_invite=call.visitor.role in ADMINS,
+        today=today(),
     )
 
 
+async def end(call: PageCall) -> PageReply:
+    """Show whom it concerns; with `sure`, make it the last day on which visits are paid by this organiser."""
+    form = call.form_as(EndForm)
+    last_day = read_day(call, "last_day", form.last_day)
+    async with transaction(call.resources.pool) as conn:
+        provider, approvals = await _own_provider(call, conn)
+        ending = [each for each in approvals if _can_end(each) and form.programme in (None, each["programme"])]
+        if not ending:
+            raise wrong("last_day", call.gettext("This approval is not your organisation's own."))
+        if form.sure is None:
+            return await _show_consequences(call, conn, provider, ending, last_day)
+        for each in ending:
+            await _store(
+                call,
+                conn,
+                provider.business_id,
+                each["programme"],
+                min(each["valid_from"], last_day),
+                last_day,
+                END_ACTION,
+                form.reason,
+            )
+    note = call.gettext("The approval ends on the day you chose.")
+    return await redirect(call, f"/desk/providers/{provider.business_id}", note=note)
+
+
+async def invite(call: PageCall) -> PageReply:
+    """Invite a provider's first person, who invites the others; once there is one, it is the provider's own affair."""
+    form = call.form_as(InvitationForm)
+    async with transaction(call.resources.pool) as conn:
+        provider, _ = await _own_provider(call, conn)
+        await operations.lock_provider(conn, provider_id=provider.provider_id)
+        if await operations.people_of(conn, provider_id=provider.provider_id):
+            raise wrong("email", call.gettext("This provider has people already, who invite the others."))
+        invited = await links.invite(
+            conn,
+            call.resources.keys,
+            owner="provider",
+            owner_id=provider.provider_id,
+            role=FIRST_ROLE,
+            name=form.name,
+            email=form.email,
+            language=form.language if form.language in PAGE_LANGUAGES else call.language,
+            inviter=call.visitor.name,
+            actor=call.visitor.actor,
+        )
+        await _note(call, conn, INVITE_ACTION, provider, None)
+    call.resources.wakeups.wake(invited.message_id)
+    note = call.gettext("%(name)s is invited: the link is on its way by e-mail.", name=form.name)
+    return await redirect(call, f"/desk/providers/{provider.business_id}", note=note)
+
+
+async def _own_provider(call: PageCall, conn: Connection) -> tuple[Provider, Sequence[Record]]:
+    """A provider that this organiser, or its region, has approved for something. Raises ProviderUnknown."""
+    provider = await find_provider(conn, call.raw.match_info["business_id"])
+    approvals = [
+        each
+        for each in await operations.approvals_of(conn, organiser_id=call.visitor.owner_id)
+        if each["business_id"] == provider.business_id
+    ]
+    if not approvals:
+        raise ProviderUnknown(business_id=provider.business_id)
+    return provider, approvals
+
+
+async def _show_consequences(
+    call: PageCall, conn: Connection, provider: Provider, ending: Sequence[Record], last_day: date
+) -> PageReply:
+    programmes = [each["programme"] for each in ending]
+    concerned = await operations.concerned_by_end(
+        conn,
+        organiser_id=call.visitor.owner_id,
+        provider_id=provider.provider_id,
+        programmes=programmes,
+        last_day=last_day,
+    )
+    names = await programme_names(call, conn)
+    return await render(
+        call,
+        "desk/end_approval.html",
+        provider=provider,
+        programmes=[names.get(each, each) for each in programmes],
+        last_day=last_day,
+        concerned=concerned,
+        given=[(name, value) for name in ("programme", "last_day", "reason") if (value := call.value(name))],
+    )
+
+
+def _can_end(approval: Record) -> bool:
+    return approval["region"] is None and (approval["valid_to"] is None or approval["valid_to"] >= today())
+
+
 async def _store(
-    call: PageCall, conn: Connection, business_id: str, programme: str, valid_from: date, valid_to: date | None
-) -> Approval:
+    call: PageCall,
+    conn: Connection,
+    business_id: str,
+    programme: str,
+    valid_from: date,
+    valid_to: date | None,
+    action: str,
+    reason: str | None,
+) -> None:
     organiser = await organiser_by_id(conn, call.visitor.owner_id)
     approval = await approve_provider(
         conn,
@@ -92,15 +250,26 @@ async def _store(
         valid_from=valid_from,
         valid_to=valid_to,
     )
+    days = f"{programme} {valid_from}–{valid_to or ''}"
     await audit.record(
         conn,
         organiser_id=organiser.organiser_id,
         actor=call.visitor.actor,
-        action=APPROVE_ACTION,
+        action=action,
         subject_id=approval.provider_id,
-        reason=f"{programme} {valid_from}–{valid_to or ''}",
+        reason=days if reason is None else f"{days}: {reason}",
     )
-    return approval
+
+
+async def _note(call: PageCall, conn: Connection, action: str, provider: Provider, reason: str | None) -> None:
+    await audit.record(
+        conn,
+        organiser_id=call.visitor.owner_id,
+        actor=call.visitor.actor,
+        action=action,
+        subject_id=provider.provider_id,
+        reason=reason,
+    )
 
 
 PAGES: tuple[PageRoute, ...] = (
@@ -110,15 +279,27 @@ PAGES: tuple[PageRoute, ...] = (
         "/desk/providers/approve",
         approve,
         roles=APPROVERS,
-        summary="Approve a provider",
+        summary="Approve providers for programmes",
         form=with_words(show_providers),
     ),
     PageRoute(
+        "POST", "/desk/providers/add", add, roles=ADMINS, summary="Add a company", form=with_words(show_providers)
+    ),
+    PageRoute("GET", "/desk/providers/{business_id}", show_provider, roles=CASEWORK, summary="One provider"),
+    PageRoute(
         "POST",
-        "/desk/providers/end",
+        "/desk/providers/{business_id}/end",
         end,
         roles=APPROVERS,
-        summary="End an approval",
-        form=with_words(show_providers),
+        summary="End approvals",
+        form=with_words(show_provider),
+    ),
+    PageRoute(
+        "POST",
+        "/desk/providers/{business_id}/invite",
+        invite,
+        roles=ADMINS,
+        summary="Invite a provider's first person",
+        form=with_words(show_provider),
     ),
 )
