@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+# What may be wrong with the folder that somebody chose, or with its disk.
+FOLDER_FAULTS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
 
 def demo(
@@ -37,5 +41,10 @@ def demo(
         status = asyncio.run(run_demo(DemoOptions(data=data, port=port, once=once), Output()))
     except (DemoFailed, NoPort, ServerStartError) as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        if error.errno not in FOLDER_FAULTS:
+            raise
+        typer.echo(f"{error.filename or data}: {error.strerror}. Choose another place with DATA=<folder>.", err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(status)

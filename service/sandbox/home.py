@@ -77,7 +77,9 @@ class Home:
         known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
         if web is not None:
             if not is_free(web):
-                raise NoPort(f"port {web} is taken: stop what listens there, or choose another with PORT=<n>")
+                raise NoPort(
+                    f"port {web} is taken, or not yours: stop what listens there, or choose another with PORT=<n>"
+                )
             known["web"] = web
         chosen: dict[str, int] = {}
         for each in fields(Ports):

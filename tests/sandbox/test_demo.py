@@ -245,6 +245,15 @@ def test_a_port_that_is_taken_is_one_clear_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_a_place_where_nothing_can_be_kept_is_one_clear_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, no folder")
+    demo = start("data", "--once", cwd=tmp_path, output=tmp_path / "output")
+    assert demo.wait(60) == 1
+    said = (tmp_path / "output").read_text()
+    assert f"{tmp_path / 'data'}: File exists. Choose another place with DATA=<folder>." in said
+    assert "Traceback" not in said
+
+
 async def test_a_story_that_goes_wrong_names_its_step(unused_tcp_port: int) -> None:
     output = io.StringIO()
     nowhere = World(f"http://127.0.0.1:{unused_tcp_port}", f"http://127.0.0.1:{unused_tcp_port}", "x", "y")
