@@ -1,13 +1,15 @@
-"""What a caseworker does, in a real browser: by keyboard, in two tabs, and over a bad connection."""
+"""What a caseworker does to a voucher, in a real browser: by keyboard, in two tabs, and over a bad connection."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.browsers import sign_in_as
 from tests.chromium import find_chromium
-from tests.debits.pages.windows import DESKTOP, open_window, serve
+from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.desk.test_journeys import fill_in
 from tests.installations import Installation
 
@@ -17,6 +19,49 @@ pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not
 async def count(here: Installation, table: str) -> int:
     async with here.resources.pool.acquire() as conn:
         return int(await conn.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+async def do(page: Page, action: str, told: str, fields: Mapping[str, str] | None = None) -> None:
+    """Open one of the voucher's actions, fill it in, and be told that it is done."""
+    await page.get_by_role("link", name=action, exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text(action)
+    for label, value in (fields or {}).items():
+        await page.get_by_label(label).first.fill(value)
+    await page.get_by_label("Why").fill("asked on the phone")
+    if action == "Cancel the voucher":
+        await page.get_by_label("Yes, cancel this voucher for good").check()
+    await page.get_by_role("button", name=action).click()
+    await expect(page.get_by_role("status").first).to_contain_text(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_everything_that_can_be_done_to_a_voucher_is_done(
+    database_url: str, redis_url: str, viewport: dict[str, int], scripts: bool
+) -> None:
+    async with serve(database_url, redis_url) as here:
+        made = await here.decide()
+        person = await sign_in_as(here, "caseworker")
+        async with open_window(here, person, viewport=viewport, java_script_enabled=scripts) as (_, page):
+            await page.goto("/desk/vouchers")
+            await page.get_by_label("Find a voucher").fill("040 123 4567")
+            await page.get_by_role("button", name="Search").click()
+            await page.get_by_role("table").get_by_role("link").first.click()
+            assert page.url.endswith(made["voucher_id"])
+            await do(page, "Send again", "The code is being sent again.")
+            await page.goto(f"/desk/vouchers/{made['voucher_id']}")
+            await do(page, "New code", "A new code is being sent.")
+            await page.goto(f"/desk/vouchers/{made['voucher_id']}")
+            await do(page, "Other contact", "a new code is being sent", {"E-mail": "perhe@posti.example"})
+            await page.goto(f"/desk/vouchers/{made['voucher_id']}")
+            await do(page, "Stop for now", "The voucher is stopped.")
+            await do(page, "Let go on", "The voucher can be used again.")
+            await page.goto(f"/desk/vouchers/{made['voucher_id']}")
+            await page.get_by_role("button", name="The formal decision is out").click()  # takes no reason
+            await expect(page.get_by_role("status").first).to_contain_text("The decision is confirmed.")
+            await do(page, "Cancel the voucher", "The voucher is cancelled.")
+        assert await count(here, "voucher_codes") == 3
 
 
 async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database_url: str, redis_url: str) -> None:
