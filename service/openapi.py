@@ -60,7 +60,9 @@ def _operation(route: Route, references: Any, schemas: Json) -> Json:
         "parameters": [*_path_parameters(route), *_header_parameters(route), *_query_parameters(route, schemas)],
         "responses": _responses(route, references),
     }
-    if route.permission is not None:
+    if route.permission is None:
+        operation["security"] = []  # anybody may ask
+    else:
         operation["description"] += f"\n\nPermission: `{route.permission}`."
     if route.body is not None:
         operation["requestBody"] = {

@@ -252,6 +252,9 @@ class PageRoute:
     read_timeout_s: float = READ_TIMEOUT_S
     script_sources: tuple[str, ...] = ()
     """More for the page's script-src, e.g. 'wasm-unsafe-eval' for a scanner."""
+    for_everybody: bool = False
+    """Shown alike to all: no session is looked up, no cookie set, and caches may keep it for a minute. Has no form
+    but those that search."""
 
 
 def errors_by_field(error: SeteliError, language: str) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from service.errors import DatabaseUnavailable, SeteliError
 from service.logs import exception_fields
 from service.problems import Problem, choose_language, problem
 from service.web.calls import Reply, Stream
+from service.web.copies import for_everybody
 from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, send_stream, to_response
 from service.web.errors import (
     BodyTooLarge,
@@ -105,12 +106,13 @@ def _handler(page: PageRoute, resources: PageResources) -> Callable[[web.Request
 
 def _begin(raw: web.Request, page: PageRoute, resources: PageResources) -> PageCall:
     asked = raw.query.get("lang")
+    cookie = None if page.for_everybody else raw.cookies.get(session_cookie_name(resources.settings))
     return PageCall(
         resources=resources,
         route=page,
         raw=raw,
         language=asked if asked in PAGE_LANGUAGES else choose_language(raw.headers.get("Accept-Language")),
-        token=SessionToken(raw.cookies.get(session_cookie_name(resources.settings))),
+        token=SessionToken(cookie),
         nonce=secrets.token_urlsafe(NONCE_BYTES),
     )
 
@@ -211,6 +213,9 @@ async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:
     }
     if isinstance(reply, Stream):
         return await send_stream(call.raw, replace(reply, headers=headers))
+    if call.route.for_everybody:
+        shown = replace(reply, headers=headers)
+        return to_response(for_everybody(call.raw, shown) if reply.status == 200 else shown)
     response = to_response(replace(reply, headers=headers))
     name = session_cookie_name(settings)
     if isinstance(reply, PageReply) and reply.ends_session:
