@@ -139,6 +139,17 @@ class Programme:
         return self.names.get(language) or self.names.get(default_language) or self.names[LAST_RESORT]
 
 
+def own_directory(public_url: str, slug: str) -> str:
+    """Where this installation lists an organiser's providers, as texts write it; short of room, where it lists all.
+
+    Without its https://, which every phone and mail program adds. Longer than DIRECTORY_MAX only where the
+    installation's own name is: then `check_organiser` asks for another address.
+    """
+    host = public_url.partition("://")[2]
+    longest = f"{host}/d/{slug}"
+    return longest if measure(longest).units <= DIRECTORY_MAX else f"{host}/d"
+
+
 def check_region(region: Region) -> None:
     """Raises SlugMalformed or NameUnfit."""
     _check_slug("region", region.slug)

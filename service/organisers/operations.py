@@ -98,6 +98,37 @@ async def add_organiser(
     return kept
 
 
+async def change_organiser(
+    conn: Connection, *, slug: str, help_phone: str | None = None, directory_address: str | None = None, actor: str
+) -> Organiser:
+    """Change what families are told: whom to call, and where providers are listed. None leaves as it is.
+
+    Messages queued before keep their wording. The same again changes nothing. Raises OrganiserUnknown, TextUnfit.
+    """
+    async with conn.transaction():
+        kept = await queries.lock_organiser(conn, slug=slug)
+        if kept is None:
+            raise OrganiserUnknown(organiser=slug)
+        changed = replace(
+            kept,
+            help_phone=kept.help_phone if help_phone is None else prepare(help_phone),
+            directory_address=kept.directory_address if directory_address is None else prepare(directory_address),
+        )
+        check_organiser(changed)
+        if changed == kept:
+            return kept
+        await queries.update_organiser(conn, organiser=changed)
+        await audit.record(
+            conn,
+            organiser_id=kept.organiser_id,
+            actor=actor,
+            action="organiser.change",
+            subject_id=kept.organiser_id,
+            reason=f"help_phone {changed.help_phone}; directory_address {changed.directory_address}",
+        )
+    return changed
+
+
 async def find_organiser(conn: Connection, slug: str) -> Organiser:
     """Raises OrganiserUnknown."""
     organiser = await queries.select_organiser(conn, slug=slug)

@@ -59,6 +59,22 @@ async def select_organiser(conn: Connection, *, slug: str) -> Organiser | None:
     return None if row is None else _organiser(row)
 
 
+LOCK_ORGANISER = SELECT_ORGANISER + " FOR NO KEY UPDATE"
+
+
+async def lock_organiser(conn: Connection, *, slug: str) -> Organiser | None:
+    row = await conn.fetchrow(LOCK_ORGANISER, slug)
+    return None if row is None else _organiser(row)
+
+
+UPDATE_ORGANISER = "UPDATE organisers SET help_phone = $2, directory_address = $3 WHERE organiser_id = $1"
+
+
+async def update_organiser(conn: Connection, *, organiser: Organiser) -> None:
+    """Store what families are told of it."""
+    await conn.execute(UPDATE_ORGANISER, organiser.organiser_id, organiser.help_phone, organiser.directory_address)
+
+
 SELECT_ORGANISER_BY_ID = f"SELECT {_ORGANISER} FROM organisers WHERE organiser_id = $1"
 
 

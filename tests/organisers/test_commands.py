@@ -135,3 +135,42 @@ def test_rules_that_cannot_be_are_told_as_a_sentence(
 ) -> None:
     run(environment, f"{ADD} --step 15 --unit-value-cents 3350")
     assert told in run(environment, f"rules set county kotipalvelu {options}", status=status)
+
+
+def test_an_organiser_lists_its_providers_here_unless_it_says_where(database_url: str, redis_url: str) -> None:
+    made = {
+        **ENVIRONMENT,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PUBLIC_URL": "https://seteli.kunta.fi",
+    }
+    listed = {
+        "kunta": "seteli.kunta.fi/d/kunta",
+        "hyvinvointialue": "seteli.kunta.fi/d",  # the whole would be 33 characters long
+    }
+    for slug, address in listed.items():
+        line = f"add {slug} --name Kunta --help-phone '014 555 0101'"
+        told = CliRunner().invoke(organiser_app, shlex.split(line), env=made)
+        assert told.exit_code == 0, told.output
+        assert f"listed at {address}\n" in told.output
+        again = CliRunner().invoke(organiser_app, shlex.split(line), env=made)
+        assert again.exit_code == 0, again.output
+    long = {**made, "PUBLIC_URL": "https://palveluseteli.hyvinvointialue.fi"}
+    refused = CliRunner().invoke(organiser_app, shlex.split("add c --name C --help-phone '014 1'"), env=long)
+    assert refused.exit_code == 1
+    assert "directory_address" in refused.output
+
+
+def test_an_organiser_moves_to_this_installations_directory(environment: dict[str, str]) -> None:
+    def change(line: str, *, status: int = 0) -> str:
+        result = CliRunner().invoke(organiser_app, shlex.split(f"change {line}"), env=environment)
+        assert result.exit_code == status, result.output
+        return result.output
+
+    assert "call 014 555 0101, providers are listed at 127.0.0.1:8000/d/county" in change("county --own-directory")
+    assert "call 014 555 0999, providers are listed at 127.0.0.1:8000/d/county" in change(
+        "county --help-phone '014 555 0999'"
+    )
+    assert "listed at x.example/ps" in change("county --directory-address x.example/ps")
+    assert "“directory_address”" in change(f"county --directory-address {'x' * 31}", status=1)
+    assert "no organiser" in change("nobody --own-directory", status=1)

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from service.channels.kinds import DIRECTORY_MAX, HELP_PHONE_MAX, PROGRAMME_NAME_MAX
 from service.channels.languages import MESSAGE_LANGUAGES, SERVED
-from service.command_line import print_table, run_in_transaction
+from service.command_line import errors_as_sentences, print_table, run_in_transaction
 from service.money import MAX_AMOUNT, Unit, format_amount
 from service.organisers import operations
 from service.organisers.commands.rules import actor, rules_app, worth
-from service.organisers.model import NAMES_REQUIRED, Receipts
+from service.organisers.model import NAMES_REQUIRED, Receipts, own_directory
+from service.settings import load_settings
 
 organiser_app = typer.Typer(help="Organisers: who decides and pays.", no_args_is_help=True)
 region_app = typer.Typer(help="Regions: organisers that share approvals of providers.", no_args_is_help=True)
@@ -22,6 +23,14 @@ programme_app = typer.Typer(help="Programmes: what an organiser grants vouchers 
 programme_app.add_typer(rules_app, name="rules")
 
 OrganiserSlug = Annotated[str, typer.Option("--organiser", help="The organiser's short name.", show_default=False)]
+
+DirectoryAddress = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Where the approved providers are listed; in every text, at most {DIRECTORY_MAX} characters. "
+        "Without it this installation's own directory."
+    ),
+]
 
 OtherNames = Annotated[
     list[str] | None,
@@ -51,12 +60,7 @@ def add_organiser(
     help_phone: Annotated[
         str, typer.Option(help=f"Whom families call; printed in every text, at most {HELP_PHONE_MAX} characters.")
     ],
-    directory_address: Annotated[
-        str,
-        typer.Option(
-            help=f"Where the approved providers are listed; in every text, at most {DIRECTORY_MAX} characters."
-        ),
-    ],
+    directory_address: DirectoryAddress = None,
     region: Annotated[str | None, typer.Option(help="The region's short name.")] = None,
     language: Annotated[str, typer.Option(help=f"The default language: {', '.join(MESSAGE_LANGUAGES)}.")] = "fi",
 ) -> None:
@@ -69,10 +73,50 @@ def add_organiser(
             region_slug=region,
             default_language=language,
             help_phone=help_phone,
-            directory_address=directory_address,
+            directory_address=directory_address or _own_directory(slug),
         )
     )
-    Console().print(f"Organiser {organiser.slug}: {organiser.name}", highlight=False, markup=False)
+    Console().print(
+        f"Organiser {organiser.slug}: {organiser.name}; providers are listed at {organiser.directory_address}",
+        highlight=False,
+        markup=False,
+    )
+
+
+@organiser_app.command("change")
+def change_organiser(
+    slug: Annotated[str, typer.Argument(help="The organiser's short name.")],
+    help_phone: Annotated[
+        str | None, typer.Option(help=f"Whom families call; at most {HELP_PHONE_MAX} characters.")
+    ] = None,
+    directory_address: DirectoryAddress = None,
+    own_directory: Annotated[
+        bool, typer.Option("--own-directory", help="Texts lead to this installation's directory.")
+    ] = False,
+) -> None:
+    """Change what families are told of an organiser. What is not given stays; messages queued before keep theirs."""
+    changed = run_in_transaction(
+        lambda conn: operations.change_organiser(
+            conn,
+            slug=slug,
+            help_phone=help_phone,
+            directory_address=_own_directory(slug) if own_directory else directory_address,
+            actor=actor(),
+        )
+    )
+    Console().print(
+        f"Organiser {changed.slug}: families call {changed.help_phone}, providers are listed at "
+        f"{changed.directory_address}",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _own_directory(slug: str) -> str:
+    """This installation's directory, as short as texts need it: the organiser's own list where that fits."""
+    with errors_as_sentences():
+        public_url = load_settings().public_url
+    return own_directory(public_url, slug)
 
 
 @organiser_app.command("list")
