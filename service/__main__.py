@@ -121,6 +121,7 @@ def add_commands() -> None:
     from service.channels.commands.bounces import take_bounce_from_pipe
     from service.channels.commands.channel import channel_app
     from service.channels.commands.template import template_app
+    from service.directory.commands import profile_app
     from service.guessing.commands import block_app
     from service.organisers.commands import organiser_app, programme_app, region_app
     from service.people.commands import person_app
@@ -129,6 +130,7 @@ def add_commands() -> None:
     from service.staff.commands import staff_app
     from service.vouchers.commands import import_app, rotate_keys, voucher_app
 
+    provider_app.add_typer(profile_app, name="profile")
     for name, commands in (
         ("region", region_app),
         ("organiser", organiser_app),

@@ -14,6 +14,9 @@ from service.debits import handlers as debit_handlers
 from service.debits.pages import PAGES as PROVIDER_PAGES
 from service.debits.pages import PUBLIC as PROVIDER_PUBLIC
 from service.desk.pages import PAGES as DESK_PAGES
+from service.directory import handlers as directory_handlers
+from service.directory.pages import PAGES as DIRECTORY_PAGES
+from service.directory.pages import PUBLIC as DIRECTORY_PUBLIC
 from service.guessing import handlers as guessing_handlers
 from service.guessing.pages import PAGES as SUPPORT_PAGES
 from service.guessing.pages import PUBLIC as SUPPORT_PUBLIC
@@ -35,10 +38,11 @@ ROUTES: tuple[Route, ...] = (
     *staff_handlers.ROUTES,
     *attention_handlers.ROUTES,
     *channel_handlers.ROUTES,
+    *directory_handlers.ROUTES,
     *guessing_handlers.ROUTES,
     *site.ROUTES,
 )
-# The only addresses that answer without a key; the hooks check a signature themselves.
+# The only addresses that answer without a key; the hooks check a signature themselves, the directory is public by law.
 PUBLIC = frozenset(
     {
         "/",
@@ -49,19 +53,30 @@ PUBLIC = frozenset(
         "/metrics",
         "/hooks/twilio/inbound",
         "/hooks/twilio/status/{attempt}",
+        "/v1/directory/programmes",
+        "/v1/directory/providers",
     }
 )
 # The pages for people; their order is that of the navigation.
 PAGES: tuple[PageRoute, ...] = (
     *PROVIDER_PAGES,
     *STAFF_PAGES,
+    *DIRECTORY_PAGES,
     *DESK_PAGES,
     *PEOPLE_PAGES,
     *SUPPORT_PAGES,
     *ASSET_ROUTES,
 )
 # The only pages that are shown to somebody who is not signed in; the support page asks for a password itself.
-PUBLIC_PAGES = frozenset({*PROVIDER_PUBLIC, *PEOPLE_PUBLIC, *SUPPORT_PUBLIC, *(route.path for route in ASSET_ROUTES)})
+PUBLIC_PAGES = frozenset(
+    {
+        *PROVIDER_PUBLIC,
+        *PEOPLE_PUBLIC,
+        *SUPPORT_PUBLIC,
+        *DIRECTORY_PUBLIC,
+        *(route.path for route in ASSET_ROUTES),
+    }
+)
 SHUTDOWN_S = 20.0
 
 

@@ -24,6 +24,7 @@ from service.providers.operations import (
     set_prices,
 )
 from service.providers.prices import Prices
+from service.sandbox.profiles import load_profiles
 
 REGION = "kuusiranta"
 COUNTY = "kuusirannan-hva"
@@ -55,6 +56,9 @@ class _Provider:
     for_region: tuple[str, ...] = ()  # programmes that every organiser of the region has approved it for
     for_town: tuple[str, ...] = ()
     home_help: dict[str, Prices] = field(default_factory=dict)  # what it asks, by organiser; else the voucher's value
+    others: dict[str, Prices] = field(
+        default_factory=dict
+    )  # the same by programme, of every organiser that approved it
 
 
 _HOME_HELP: RulesChange = {
@@ -104,14 +108,24 @@ HOME_AID = _Provider(
 PROVIDERS = (
     FAMILY_SERVICES,
     HOME_AID,
-    _Provider("9000303-6", "Terapiahuone Tyynesatama Osk", for_region=(COUPLE_THERAPY,)),
+    _Provider(
+        "9000303-6",
+        "Terapiahuone Tyynesatama Osk",
+        for_region=(COUPLE_THERAPY,),
+        others={COUPLE_THERAPY: Prices(10500, 10500, 12000, 12000)},
+    ),
     _Provider(
         "9000404-7",
         "Arjen Apu Leppälahti Ky",
         for_town=(HOME_HELP, CLEANING),
         home_help={TOWN: Prices(3350, 4020, 4470, 5580)},
     ),
-    _Provider("9000505-8", "Siivous Kirkas Kuura Oy", for_region=(CLEANING,)),
+    _Provider(
+        "9000505-8",
+        "Siivous Kirkas Kuura Oy",
+        for_region=(CLEANING,),
+        others={CLEANING: Prices(3800, 3800, 5700, 7600)},
+    ),
 )
 
 
@@ -138,6 +152,7 @@ async def load_sample(conn: Connection) -> None:
         await _load_programmes(conn, organiser)
     for provider in PROVIDERS:
         await _load_provider(conn, provider)
+    await load_profiles(conn, actor=LOADED_BY)
 
 
 async def _load_programmes(conn: Connection, organiser: str) -> None:
@@ -175,12 +190,14 @@ async def _load_provider(conn: Connection, provider: _Provider) -> None:
             valid_from=APPROVED_FROM,
         )
     known, _ = await list_prices(conn, business_id=provider.business_id)
-    for organiser, prices in provider.home_help.items():
-        if not any((each.organiser, each.programme) == (organiser, HOME_HELP) for each in known):
+    wanted = [(organiser, HOME_HELP, prices) for organiser, prices in provider.home_help.items()]
+    wanted += [(place, programme, prices) for programme, prices in provider.others.items() for place in (COUNTY, TOWN)]
+    for organiser, programme, prices in wanted:
+        if not any((each.organiser, each.programme) == (organiser, programme) for each in known):
             await set_prices(
                 conn,
                 business_id=provider.business_id,
-                programme=HOME_HELP,
+                programme=programme,
                 organiser_slug=organiser,
                 starts_on=APPROVED_FROM,
                 weekday_cents=prices.weekday_cents,

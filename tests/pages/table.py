@@ -208,6 +208,26 @@ DESK = (
         act=unfold(),
     ),
 )
+_HOME_HELP = "organiser=leppalahti&programme=kotipalvelu"
+DIRECTORY = (
+    Visit("/directory"),
+    Visit("/directory", state="nowhere", at="/directory?area=Utsjoki"),
+    Visit("/directory", state="list", at=f"/directory?{_HOME_HELP}", act=unfold()),
+    Visit("/directory", state="nobody", at=f"/directory?{_HOME_HELP}&name=x&when=evening"),
+    Visit("/directory", state="unknown", at="/directory?organiser=x&programme=y", status=404),
+    Visit("/directory/providers/{business_id}", at=f"/directory/providers/9000101-4?{_HOME_HELP}"),
+    Visit("/directory/providers/{business_id}", state="money", at="/directory/providers/9000505-8"),
+    Visit(
+        "/directory/compare",
+        at=f"/directory/compare?{_HOME_HELP}&provider=9000101-4&provider=9000202-5&provider=9000404-7",
+    ),
+    Visit("/directory/compare", state="nobody", at=f"/directory/compare?{_HOME_HELP}"),
+    Visit("/how-it-works"),
+    Visit("/provider/profile", "office"),
+    Visit("/provider/profile", "office", state="one service", at="/provider/profile?programme=kotipalvelu"),
+    Visit("/provider/profile", "office", state="preview", act=send(button="button.second")),
+    Visit("/provider/profile", "office", state="wrong", act=send({"web": "http://x", "phone": "x"})),
+)
 SUPPORT = (
     Visit("/support", "support"),
     Visit("/support", "support", state="no reason", act=send(button="main form button")),
@@ -215,10 +235,12 @@ SUPPORT = (
 )
 ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "worker", state="forbidden", status=403))
 
-VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *SUPPORT, *ELSEWHERE)
+VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *DIRECTORY, *SUPPORT, *ELSEWHERE)
 
 NOT_LOOKED_AT = {
     "/provider/history.csv": "a file",
+    "/d": "leads on to the directory",
+    "/d/{organiser}": "leads on to the directory",
     "/sign-in/organisation": "leads on to the organisation's own page",
     "/sign-in/organisation/back": "leads on, or shows the page of signing in with an error",
     "/desk/import/{import_id}/part": "a part of a page that is looked at",

@@ -20,6 +20,7 @@ TABLES = (
         "providers",
         "approvals",
         "price_lists",
+        "provider_profiles",
         "api_keys",
         "audit",
     ),
@@ -80,7 +81,11 @@ async def test_home_help_has_bands_and_providers_ask_less_as_much_or_more(db: Co
         organiser = await find_organiser(db, slug)
         rules = await rules_of(db, organiser_id=organiser.organiser_id, programme=HOME_HELP, day=day)
         assert (rules.weekday_cents, rules.sunday_cents) == (3350, 5580)
-        asked = await db.fetch("SELECT weekday_cents FROM price_lists WHERE organiser_id = $1", organiser.organiser_id)
+        asked = await db.fetch(
+            "SELECT weekday_cents FROM price_lists WHERE organiser_id = $1 AND programme = $2",
+            organiser.organiser_id,
+            HOME_HELP,
+        )
         assert sorted((each[0] > 3350) - (each[0] < 3350) for each in asked) == compared
 
 
