@@ -20,6 +20,7 @@ from service.directory.pages import PUBLIC as DIRECTORY_PUBLIC
 from service.guessing import handlers as guessing_handlers
 from service.guessing.pages import PAGES as SUPPORT_PAGES
 from service.guessing.pages import PUBLIC as SUPPORT_PUBLIC
+from service.overview.pages import PAGES as OVERVIEW_PAGES
 from service.people.pages import PAGES as PEOPLE_PAGES
 from service.people.pages import PUBLIC as PEOPLE_PUBLIC
 from service.resources import Resources, open_resources
@@ -63,6 +64,7 @@ PAGES: tuple[PageRoute, ...] = (
     *STAFF_PAGES,
     *DIRECTORY_PAGES,
     *DESK_PAGES,
+    *OVERVIEW_PAGES,
     *PEOPLE_PAGES,
     *SUPPORT_PAGES,
     *ASSET_ROUTES,

@@ -32,6 +32,7 @@ from service.debits import receipts as family_receipts
 from service.debits.disputes import dispute_told_debit, find_told_debit
 from service.debits.operations import DebitGroup, LongReads, debit_group
 from service.imports import operations as imports
+from service.overview import operations as overview
 from service.people.openid import OpenIdProvider
 from service.people.operations import links, sessions
 from service.people.operations.administration import sweep as sweep_people
@@ -159,7 +160,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                     partial(sweep_people, pool),
                     partial(imports.sweep, pool, settings.import_contents_days),
                 ),
-                schedules=vouchers.schedules(pool, keys),
+                schedules=(*vouchers.schedules(pool, keys), *overview.schedules(pool)),
                 imports=(partial(imports.grant_next, pool, keys, settings),),
                 rounds=(
                     *reminders.daily_rounds(pool, settings.quiet_hours),

@@ -207,6 +207,9 @@ DESK = (
         at="/desk/providers/9000202-5",
         act=unfold(),
     ),
+    Visit("/desk/overview", "caseworker", act=unfold()),
+    Visit("/desk/overview", "supervisor", state="nothing", at="/desk/overview?period=4w&programme=pariterapia"),
+    Visit("/desk/overview/region", "supervisor", act=unfold()),
 )
 _HOME_HELP = "organiser=leppalahti&programme=kotipalvelu"
 DIRECTORY = (
@@ -241,6 +244,8 @@ NOT_LOOKED_AT = {
     "/provider/history.csv": "a file",
     "/d": "leads on to the directory",
     "/d/{organiser}": "leads on to the directory",
+    "/desk/overview/region.csv": "a file",
+    "/desk/overview/{table}.csv": "a file",
     "/sign-in/organisation": "leads on to the organisation's own page",
     "/sign-in/organisation/back": "leads on, or shows the page of signing in with an error",
     "/desk/import/{import_id}/part": "a part of a page that is looked at",

@@ -20,6 +20,7 @@ from tests.debits.pages.windows import serve
 from tests.desk.files import HEADER, line, work
 from tests.guessing.support import add_support_key, guess
 from tests.installations import Installation
+from tests.overview.towns import fill_weeks
 
 PROVIDER = "9000101-4"  # does home help and therapy, unlike the first by name
 ROLES = ("worker", "office", "provider_admin", "caseworker", "supervisor", "organiser_admin")
@@ -73,6 +74,7 @@ async def furnished(database_url: str, redis_url: str) -> AsyncIterator[World]:
         async with transaction(here.resources.pool) as conn:
             await _troubles(conn, world)
             await _links(conn, world)
+        await fill_weeks(here)
         world.support_key = await add_support_key(here)
         await guess(here, 5, owner="9000202-5")
         yield world

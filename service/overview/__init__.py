@@ -1,0 +1,1 @@
+"""The overview for an organiser's people: figures of its weeks, and of its region where they tell nobody apart."""

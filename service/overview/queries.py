@@ -1,0 +1,277 @@
+"""Every SQL statement of the overview: counting a week into cells, and reading cells back.
+
+A cell's figure, with what its columns are:
+
+decisions  detail new | later; families: how many decisions; amount: granted by new ones
+arrived    value: seconds from a decision to the first arrival of its code; detail: the channel that it came by
+waiting    decisions whose code has not arrived
+messages   that carry a code; detail channel:arrived | under_way | failed; value 1: after the other channel had failed
+used       value: days from a decision to its first visit; families: how many decisions
+unused     decisions without a visit
+changes    of value; detail raised | lowered | expired | cancelled; amount; families: without those of which a visit was
+           taken back after the end
+visits     of of_week; value 0; amount, cents: charged less what was taken back; detail visit | no_show;
+           families: with a visit of of_week that had none entered in an earlier week, so that they may be added up
+visit_count  the same; value 0, amount: how many visits
+
+A week begins and ends at midnight in Helsinki, whatever the clocks do in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.db import Connection
+
+ADD_WEEKS = """
+INSERT INTO overview_weeks (organiser_id, week)
+SELECT o.organiser_id, w.week::date
+  FROM organisers o
+ CROSS JOIN LATERAL (SELECT d.created_at FROM decisions d WHERE d.organiser_id = o.organiser_id
+                      ORDER BY d.created_at LIMIT 1) first
+ CROSS JOIN LATERAL generate_series(
+       date_trunc('week', first.created_at AT TIME ZONE 'Europe/Helsinki'),
+       date_trunc('week', $1::timestamptz AT TIME ZONE 'Europe/Helsinki'), interval '7 days') w(week)
+ WHERE NOT EXISTS (SELECT FROM overview_weeks k WHERE k.organiser_id = o.organiser_id AND k.week = w.week::date)
+ON CONFLICT DO NOTHING
+"""
+
+
+async def add_weeks(conn: Connection, *, now: datetime) -> None:
+    """Every week from an organiser's first decision to this one: those that no tick came in, too."""
+    await conn.execute(ADD_WEEKS, now)
+
+
+# The newest first: who looks, looks at those. What is late changes old weeks, the rarer the older they are.
+TAKE_DUE_WEEK = """
+SELECT w.organiser_id, w.week
+  FROM overview_weeks w
+ WHERE w.counted_at IS NULL
+    OR w.counted_at < $1::timestamptz - CASE
+           WHEN w.week > $2::date - 14 THEN interval '2 minutes'
+           WHEN w.week > $2::date - 56 THEN interval '1 hour'
+           WHEN w.week > $2::date - 800 THEN interval '1 day'
+           ELSE interval '30 days' END
+ ORDER BY w.week DESC, w.counted_at NULLS FIRST
+ LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+
+async def take_due_week(conn: Connection, *, now: datetime, today: date) -> tuple[UUID, date] | None:
+    """The newest week that is to be counted (again), locked against other workers until the transaction ends."""
+    row = await conn.fetchrow(TAKE_DUE_WEEK, now, today)
+    return (row["organiser_id"], row["week"]) if row else None
+
+
+LOCK_WEEK = "SELECT FROM overview_weeks WHERE organiser_id = $1 AND week = $2 FOR NO KEY UPDATE"
+CLEAR_WEEK = "DELETE FROM overview_cells WHERE organiser_id = $1 AND week = $2"
+NOTE_COUNTED = "UPDATE overview_weeks SET counted_at = $3 WHERE organiser_id = $1 AND week = $2"
+
+_FROM = "($2::date::timestamp AT TIME ZONE 'Europe/Helsinki')"
+_UNTIL = "(($2::date + 7)::timestamp AT TIME ZONE 'Europe/Helsinki')"
+
+# Nobody confirms the delivery of an e-mail: it has arrived when the mail server took it, unless it comes back. One
+# that came back is 'undelivered' or 'escalated', and has not arrived.
+COUNT_DECISIONS = f"""
+INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount)
+WITH made AS MATERIALIZED (
+    SELECT d.organiser_id, v.voucher_id, d.programme, d.created_at, d.granted,
+           (d.created_at AT TIME ZONE 'Europe/Helsinki')::date AS made_on
+      FROM decisions d
+      JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.decision_id = d.decision_id
+     WHERE d.organiser_id = $1 AND d.created_at >= {_FROM} AND d.created_at < {_UNTIL}),
+sent AS MATERIALIZED (
+    SELECT m.voucher_id, m.programme, m.created_at AS decided_at, k.channel, k.fallback_of IS NOT NULL AS is_other,
+           CASE WHEN k.state = 'delivered' THEN k.delivered_at
+                WHEN k.channel = 'email' AND k.state = 'sent' THEN k.accepted_at END AS arrived_at,
+           k.state IN ('pending', 'sending', 'accepted', 'sent', 'unknown') OR k.due_at IS NOT NULL AS is_under_way
+      FROM made m
+      JOIN messages k ON k.organiser_id = m.organiser_id AND k.subject_id = m.voucher_id AND k.kind = 'voucher'),
+arrived AS (
+    SELECT DISTINCT ON (s.voucher_id) s.voucher_id, s.programme, s.channel,
+           GREATEST(0, floor(extract(epoch FROM s.arrived_at - s.decided_at)))::bigint AS seconds
+      FROM sent s WHERE s.arrived_at IS NOT NULL ORDER BY s.voucher_id, s.arrived_at),
+used AS (
+    SELECT m.voucher_id, m.programme,
+           CASE WHEN u.first_on IS NOT NULL THEN GREATEST(0, u.first_on - m.made_on) END AS days
+      FROM made m
+      LEFT JOIN LATERAL (
+           SELECT min(e.service_date) AS first_on FROM entries e
+            WHERE e.organiser_id = m.organiser_id AND e.voucher_id = m.voucher_id AND e.kind = 'debit'
+              AND e.visit_type = 'visit'
+              AND e.amount > -COALESCE((
+                   SELECT sum(r.amount) FROM entries r
+                    WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id), 0)) u ON true)
+SELECT $1::uuid, $2::date, $2::date, f.*
+  FROM (SELECT programme, 'decisions', 'new', 0, count(*), sum(granted)::bigint FROM made GROUP BY programme
+        UNION ALL
+        SELECT programme, 'arrived', channel, seconds, count(*), 0 FROM arrived GROUP BY programme, channel, seconds
+        UNION ALL
+        SELECT programme, 'waiting', '', 0, count(*), 0 FROM made
+         WHERE voucher_id NOT IN (SELECT voucher_id FROM arrived) GROUP BY programme
+        UNION ALL
+        SELECT programme, 'messages', channel || ':' || CASE WHEN arrived_at IS NOT NULL THEN 'arrived'
+                                                             WHEN is_under_way THEN 'under_way' ELSE 'failed' END,
+               is_other::int, count(*), 0 FROM sent GROUP BY 1, 3, 4
+        UNION ALL
+        SELECT programme, 'used', '', days, count(*), 0 FROM used WHERE days IS NOT NULL GROUP BY programme, days
+        UNION ALL
+        SELECT programme, 'unused', '', 0, count(*), 0 FROM used WHERE days IS NULL GROUP BY programme) f
+"""
+
+COUNT_CHANGES = f"""
+INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount)
+SELECT $1::uuid, $2::date, $2::date, v.programme, 'decisions', 'later', 0, count(*), 0
+  FROM decision_versions d JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.voucher_id = d.voucher_id
+ WHERE d.organiser_id = $1 AND d.created_at >= {_FROM} AND d.created_at < {_UNTIL}
+ GROUP BY v.programme
+UNION ALL
+SELECT $1::uuid, $2::date, $2::date, v.programme, 'changes', c.kind, 0,
+       count(DISTINCT c.voucher_id) FILTER (WHERE c.entry_id IS NULL), sum(c.amount)::bigint
+  FROM value_changes c JOIN vouchers v ON v.organiser_id = c.organiser_id AND v.voucher_id = c.voucher_id
+ WHERE c.organiser_id = $1 AND c.recorded_at >= {_FROM} AND c.recorded_at < {_UNTIL}
+ GROUP BY v.programme, c.kind
+"""
+
+# $3, $4: ids of a day before and a day after the week, as ids are made by a web process and times by the database.
+COUNT_VISITS = f"""
+INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount, cents)
+WITH entered AS MATERIALIZED (
+    SELECT e.voucher_id, e.programme, e.visit_type, e.visits, e.amount, COALESCE(e.pays_cents, 0) AS cents,
+           e.service_date - (extract(isodow FROM e.service_date)::int - 1) AS of_week
+      FROM entries e
+     WHERE e.organiser_id = $1 AND e.entry_id >= $3 AND e.entry_id < $4
+       AND e.entered_at >= {_FROM} AND e.entered_at < {_UNTIL}),
+known AS (
+    SELECT t.voucher_id, t.of_week FROM (SELECT DISTINCT voucher_id, of_week FROM entered WHERE of_week < $2) t
+     WHERE EXISTS (SELECT FROM entries e
+                    WHERE e.organiser_id = $1 AND e.voucher_id = t.voucher_id
+                      AND e.service_date >= t.of_week AND e.service_date < t.of_week + 7 AND e.entered_at < {_FROM}))
+SELECT $1::uuid, $2::date, f.*
+  FROM (SELECT e.of_week, e.programme, 'visits', e.visit_type, 0,
+               count(DISTINCT e.voucher_id) FILTER (WHERE k.voucher_id IS NULL),
+               sum(e.amount)::bigint, sum(e.cents)::bigint
+          FROM entered e LEFT JOIN known k ON k.voucher_id = e.voucher_id AND k.of_week = e.of_week
+         GROUP BY e.of_week, e.programme, e.visit_type
+        UNION ALL
+        SELECT e.of_week, e.programme, 'visit_count', e.visit_type, 0, 0, sum(e.visits)::bigint, 0
+          FROM entered e GROUP BY e.of_week, e.programme, e.visit_type) f
+"""
+CLOCKS_DIFFER = timedelta(days=1)
+
+
+async def count_week(conn: Connection, *, organiser_id: UUID, week: date, now: datetime) -> None:
+    """Count all facts of a week anew. The caller has taken the week, in a transaction. Idempotent."""
+    await conn.execute(CLEAR_WEEK, organiser_id, week)
+    await conn.execute(COUNT_DECISIONS, organiser_id, week)
+    await conn.execute(COUNT_CHANGES, organiser_id, week)
+    ids = _first_id(week - CLOCKS_DIFFER), _first_id(week + timedelta(days=7) + CLOCKS_DIFFER)
+    await conn.execute(COUNT_VISITS, organiser_id, week, *ids)
+    await conn.execute(NOTE_COUNTED, organiser_id, week, now)
+
+
+def _first_id(day: date) -> UUID:
+    """The smallest UUIDv7 of a day."""
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+
+
+# The three that are asked for by value or by week; `$4` NULL: every programme.
+SELECT_CELLS = """
+SELECT c.of_week, c.programme, c.figure, c.detail, c.value,
+       sum(c.families)::bigint AS families, sum(c.amount)::bigint AS amount, sum(c.cents)::bigint AS cents
+  FROM overview_cells c
+ WHERE c.organiser_id = $1 AND c.of_week BETWEEN $2 AND $3 AND ($4::text IS NULL OR c.programme = $4)
+ GROUP BY c.of_week, c.programme, c.figure, c.detail, c.value
+"""
+
+
+async def select_cells(
+    conn: Connection, *, organiser_id: UUID, first: date, last: date, programme: str | None
+) -> Sequence[Record]:
+    """What is counted about the weeks from `first` to `last`, Mondays both."""
+    return list(await conn.fetch(SELECT_CELLS, organiser_id, first, last, programme))
+
+
+SELECT_COUNTED = """
+SELECT max(counted_at) AS newest, count(*) FILTER (WHERE counted_at IS NULL) AS missing
+  FROM overview_weeks WHERE organiser_id = $1 AND week BETWEEN $2 AND $3
+"""
+
+
+async def select_counted(conn: Connection, *, organiser_id: UUID, first: date, last: date) -> Record:
+    row = await conn.fetchrow(SELECT_COUNTED, organiser_id, first, last)
+    assert row is not None, "sums have a row"
+    return row
+
+
+# Of vouchers that can be used now and end within four weeks.
+SELECT_EXPIRING = """
+SELECT v.programme, count(*) AS families, sum(v.available)::bigint AS amount
+  FROM vouchers v
+ WHERE v.state = 'issued' AND LEAST(v.valid_to, v.cancelled_from) BETWEEN $2::date AND $2::date + 27
+   AND v.organiser_id = $1 AND v.available > 0 AND ($3::text IS NULL OR v.programme = $3)
+ GROUP BY v.programme
+"""
+
+
+async def select_expiring(
+    conn: Connection, *, organiser_id: UUID, today: date, programme: str | None
+) -> Sequence[Record]:
+    return list(await conn.fetch(SELECT_EXPIRING, organiser_id, today, programme))
+
+
+SELECT_ATTENTION = """
+SELECT a.reason, count(*) AS items, min(a.opened_at) AS oldest
+  FROM attention a
+ WHERE a.organiser_id = $1 AND a.resolved_at IS NULL
+   AND ($2::text IS NULL OR EXISTS (SELECT FROM vouchers v WHERE v.organiser_id = a.organiser_id
+                                       AND v.voucher_id = a.subject_id AND v.programme = $2))
+ GROUP BY a.reason ORDER BY items DESC, a.reason
+"""
+
+
+async def select_attention(conn: Connection, *, organiser_id: UUID, programme: str | None) -> Sequence[Record]:
+    return list(await conn.fetch(SELECT_ATTENTION, organiser_id, programme))
+
+
+# What each organiser of a region contributes. Visits only as they were known four weeks after the block's end ($4), and
+# codes that arrived within two weeks, so that a block never changes once it is shown: what is entered later would
+# otherwise be the difference between two looks. A family comes again the next week: of visits the week with the
+# most families says how many they are at least.
+SELECT_CONTRIBUTIONS = """
+SELECT w.organiser_id, w.programme, p.unit, w.figure, w.detail, w.value,
+       CASE WHEN w.figure = 'visits' THEN max(w.families) ELSE sum(w.families) END::bigint AS families,
+       sum(w.amount)::bigint AS amount
+  FROM (SELECT c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week,
+               sum(c.families) AS families, sum(c.amount) AS amount
+          FROM organisers me
+          JOIN organisers o ON o.region_id = me.region_id
+          JOIN overview_cells c ON c.organiser_id = o.organiser_id
+         WHERE me.organiser_id = $1 AND c.of_week BETWEEN $2 AND $3 AND c.week <= $4
+           AND c.figure IN ('decisions', 'arrived', 'visits', 'visit_count')
+         GROUP BY c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week) w
+  JOIN programmes p ON p.organiser_id = w.organiser_id AND p.programme = w.programme
+ GROUP BY w.organiser_id, w.programme, p.unit, w.figure, w.detail, w.value
+"""
+
+
+async def select_contributions(
+    conn: Connection, *, organiser_id: UUID, first: date, last: date, known_by: date
+) -> Sequence[Record]:
+    """Of every organiser of the region of this one, which is among them; nothing where it has no region."""
+    return list(await conn.fetch(SELECT_CONTRIBUTIONS, organiser_id, first, last, known_by))
+
+
+SELECT_REGION = """
+SELECT r.name, (SELECT count(*) FROM organisers k WHERE k.region_id = r.region_id) AS organisers
+  FROM organisers o JOIN regions r USING (region_id) WHERE o.organiser_id = $1
+"""
+
+
+async def select_region(conn: Connection, *, organiser_id: UUID) -> Record | None:
+    return await conn.fetchrow(SELECT_REGION, organiser_id)
