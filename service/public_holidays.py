@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 
-from holidays import country_holidays
-
 _YEARS_KEPT = 64
 
 
@@ -32,5 +30,8 @@ def _is_eve(day: date) -> bool:
 
 @lru_cache(maxsize=_YEARS_KEPT)
 def _days_of(year: int) -> frozenset[date]:
+    # Its calendars of the whole world take a tenth of a second to load, which most commands never need.
+    from holidays import country_holidays
+
     # The package lists the two eves, too.
     return frozenset(country_holidays("FI", years=year))

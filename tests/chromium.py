@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
 from playwright.async_api import Browser, Playwright, async_playwright
@@ -43,6 +44,14 @@ IN_CHROMIUM = [
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.usefixtures("chromium"),
 ]
+Test = TypeVar("Test", bound=Callable[..., Awaitable[None]])
+
+
+def in_chromium(test: Test) -> Test:
+    """IN_CHROMIUM for one test of a module whose others need no browser."""
+    for mark in IN_CHROMIUM:
+        test = mark(test)
+    return test
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from service.channels.bounces import (
     MAIL_MAX_BYTES,
@@ -25,7 +27,7 @@ from service.channels.bounces import (
     parse_bounce_token,
     read_bounce,
 )
-from service.channels.commands.bounces import read_bounded
+from service.channels.commands.bounces import read_bounded, take_bounce_from_pipe
 from service.channels.gateway import Accepted, Action, Unknown, attempt_address
 from service.channels.operations import (
     Answered,
@@ -302,9 +304,11 @@ def test_a_bounce_is_kept_by_the_mail_server_while_the_database_is_down_or_a_set
     assert down.returncode == 75
     assert b"database_unavailable" in down.stderr or b"DatabaseUnavailable" in down.stderr
     assert b"perhe.fi" not in down.stderr
-    unset = run_bounces(dsn())
-    assert unset.returncode == 75
-    assert b"DATABASE_URL" in unset.stderr
+    app = typer.Typer()
+    app.command()(take_bounce_from_pipe)
+    unset = CliRunner().invoke(app, input=dsn())
+    assert unset.exit_code == 75
+    assert "DATABASE_URL" in unset.stderr
 
 
 # What failures ask for

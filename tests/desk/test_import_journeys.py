@@ -15,13 +15,13 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.browsers import sign_in_as
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.desk.files import HEADER, line, work
 from tests.desk.test_journeys import picture
 from tests.installations import Installation
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 
 
 def payload(content: str) -> FilePayload:
@@ -38,7 +38,9 @@ async def choose(page: Page, content: str) -> None:
     await page.get_by_role("button", name="Look at the file").click()
 
 
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    "viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow)]
+)
 async def test_a_file_is_followed_to_its_end_and_its_rejected_rows_are_downloaded(
     database_url: str, redis_url: str, viewport: dict[str, int]
 ) -> None:

@@ -49,7 +49,9 @@ async def picture(page: Page, name: str) -> None:
     assert not too_wide, name
 
 
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    "viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow)]
+)
 async def test_a_decision_arrives_while_the_caseworker_looks_on(
     database_url: str, redis_url: str, viewport: dict[str, int]
 ) -> None:

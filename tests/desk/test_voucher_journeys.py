@@ -8,12 +8,12 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.browsers import sign_in_as
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.desk.test_journeys import fill_in
 from tests.installations import Installation
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 
 
 async def count(here: Installation, table: str) -> int:

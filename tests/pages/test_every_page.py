@@ -9,12 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from service.app import PAGES
-from tests.chromium import find_chromium, open_chromium
+from tests.chromium import in_chromium, open_chromium
 from tests.pages.table import NOT_LOOKED_AT, VISITS, Visit
 from tests.pages.walk import AXE, Look, Walk
 from tests.pages.world import furnished
-
-has_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
 
 
 def test_every_page_is_looked_at_or_there_is_a_reason_not_to() -> None:
@@ -30,7 +28,7 @@ async def walk(database_url: str, redis_url: str, look: Look, visits: Sequence[V
         return await Walk(browser, world, look, is_judged=AXE.exists()).go(visits)
 
 
-@has_chromium
+@in_chromium
 @pytest.mark.timeout(300)
 async def test_every_page_is_right_on_a_phone(database_url: str, redis_url: str) -> None:
     first_of_each = {visit.path: visit for visit in reversed(VISITS)}
@@ -38,7 +36,7 @@ async def test_every_page_is_right_on_a_phone(database_url: str, redis_url: str)
     assert faults == [], "\n".join(faults)
 
 
-@has_chromium
+@in_chromium
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(

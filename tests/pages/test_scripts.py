@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-from playwright.async_api import Page, Route, async_playwright
+from playwright.async_api import Page, Route
 
-from tests.chromium import ARGUMENTS, find_chromium
+from tests.chromium import IN_CHROMIUM, open_chromium
 from tests.pages.table import VISITS, Visit
 from tests.pages.walk import Look, Walk
 from tests.pages.world import furnished
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 WITH_SCRIPTS = {
     "provider-code",
     "provider-visits-lookup_id-confirm",
@@ -35,8 +34,7 @@ async def test_a_script_that_never_comes_keeps_no_page_from_being_seen(database_
     async def never(route: Route) -> None:
         asked.append(route.request.url)
 
-    async with asyncio.timeout(100), furnished(database_url, redis_url) as world, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+    async with asyncio.timeout(100), furnished(database_url, redis_url) as world, open_chromium() as browser:
         walk = Walk(browser, world, Look("en"), is_judged=False)
         for visit in [each for each in VISITS if each.name in WITH_SCRIPTS]:
             page = await walk.page_of(visit.who)
@@ -47,7 +45,7 @@ async def test_a_script_that_never_comes_keeps_no_page_from_being_seen(database_
             assert asked, f"{visit.name} has no script any more"
             assert await page.locator("main h1").is_visible(), visit.name
             await page.unroute("**/*.js*")
-        await browser.close()
+        await walk.close()
 
 
 async def _address(walk: Walk, visit: Visit) -> str:

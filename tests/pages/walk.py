@@ -75,9 +75,12 @@ class Walk:
             except Exception as error:  # noqa: BLE001 - the rest is looked at all the same
                 found = [f"{type(error).__name__}: {str(error)[:300]}"]
             faults += [f"{visit.name} ({self.look.name}): {fault}" for fault in found]
+        await self.close()
+        return faults
+
+    async def close(self) -> None:
         for context, _, _ in self.windows.values():
             await context.close()
-        return faults
 
     async def see(self, visit: Visit) -> list[str]:
         context, page, _ = await self._window(visit.who)

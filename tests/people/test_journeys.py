@@ -66,8 +66,15 @@ async def wait_for_another_code(installation: Installation) -> None:
         await conn.execute("UPDATE people SET totp_step = totp_step - 3")
 
 
-@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "has_scripts"),
+    [
+        pytest.param("phone", True, marks=pytest.mark.slow),
+        ("phone", False),
+        ("desktop", True),
+        pytest.param("desktop", False, marks=pytest.mark.slow),
+    ],
+)
 async def test_from_the_invitation_to_signing_out(
     chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, size: str, has_scripts: bool
 ) -> None:

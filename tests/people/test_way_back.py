@@ -8,13 +8,13 @@ from playwright.async_api import Page, expect
 
 from service.db import transaction
 from service.people.operations import links
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.installations import Installation
 from tests.people.test_journeys import PASSWORD, invitation
 
 pytestmark = [
-    pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
+    *IN_CHROMIUM,
     pytest.mark.slow,
 ]
 EMAIL = "aino.kaki.en@seteli.test"

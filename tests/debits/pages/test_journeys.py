@@ -41,8 +41,15 @@ async def to_confirmation(page: Page, code: str) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text("Charge this visit?")
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    ("viewport", "scripts"),
+    [
+        pytest.param(PHONE, True, id="phone, with scripts"),
+        pytest.param(PHONE, False, id="phone, without scripts", marks=pytest.mark.slow),
+        pytest.param(DESKTOP, True, id="desktop, with scripts", marks=pytest.mark.slow),
+        pytest.param(DESKTOP, False, id="desktop, without scripts"),
+    ],
+)
 async def test_from_the_code_to_the_receipt_and_back(
     here: Installation, viewport: dict[str, int], scripts: bool
 ) -> None:
