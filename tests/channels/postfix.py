@@ -181,7 +181,7 @@ class Postfix:
         path = self.folder / "data" / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
-    async def piped(self, recipient: str, *, timeout_s: float = 30) -> Piped:
+    async def piped(self, recipient: str, *, timeout_s: float = 60) -> Piped:
         """Wait for the next mail to a bounce address."""
         async with asyncio.timeout(timeout_s):
             while True:

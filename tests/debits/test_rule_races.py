@@ -244,7 +244,13 @@ async def test_hundreds_of_races_are_answered_as_if_one_after_the_other(servers:
     print(f"{calls} calls, {met} of them while the one before was under way")
 
 
-@pytest.mark.parametrize("function", ["debit", "hold_visit", "reverse_debit", "capture_hold"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        "debit",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("hold_visit", "reverse_debit", "capture_hold")),
+    ],
+)
 async def test_without_the_lock_the_judge_sees_it(servers: Addresses, function: str) -> None:
     url = await prepare(servers, sabotage=(function, " FOR NO KEY UPDATE", ""))
     with pytest.raises((AssertionError, asyncpg.PostgresError)):
