@@ -114,6 +114,12 @@ async def log_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> S
     return await queries.select_log(conn, organiser_id=organiser_id, subject_id=voucher_id)
 
 
+async def visits_by_id(conn: Connection, *, organiser_id: UUID, entry_ids: Sequence[UUID]) -> dict[UUID, Record]:
+    """What was charged, by whom and when, and what is left of it, for each of an organiser's entries."""
+    found = await queries.select_entries(conn, organiser_id=organiser_id, entry_ids=entry_ids)
+    return {row["entry_id"]: row for row in found}
+
+
 async def approvals_of(conn: Connection, *, organiser_id: UUID) -> Sequence[Record]:
     """Who may be paid by an organiser, for what and when: approved by itself or for its region."""
     return await queries.select_approvals(conn, organiser_id=organiser_id)

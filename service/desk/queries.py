@@ -30,22 +30,30 @@ SELECT_LOG = """
 SELECT a.recorded_at, a.action, a.reason, a.actor, p.name
   FROM audit a
   LEFT JOIN people p ON 'person:' || p.person_id = a.actor AND p.organiser_id = a.organiser_id
- WHERE a.organiser_id = $1 AND a.subject_id = $2
+ WHERE a.organiser_id = $1
+   AND (a.subject_id = $2
+        OR a.subject_id IN (SELECT e.entry_id FROM entries e WHERE e.organiser_id = $1 AND e.voucher_id = $2))
  ORDER BY a.recorded_at DESC, a.audit_id DESC LIMIT 200
 """
 
 
 async def select_log(conn: Connection, *, organiser_id: UUID, subject_id: UUID) -> Sequence[Record]:
-    """Newest first."""
+    """What was done to a voucher and to the visits charged to it, newest first."""
     return list(await conn.fetch(SELECT_LOG, organiser_id, subject_id))
 
 
 SELECT_VISITS = """
 SELECT e.entry_id, e.kind, e.amount, e.service_date, e.starts_at, e.ends_at, e.entered_at, e.pays_cents, e.own_cents,
        e.visit_type, e.task_type, p.name AS provider,
-       EXISTS (SELECT FROM disputes d WHERE d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id
-                  AND d.resolved_at IS NULL) AS disputed
-  FROM entries e JOIN providers p USING (provider_id)
+       d.raised_at IS NOT NULL AND d.resolved_at IS NULL AS disputed, d.raised_by, d.reason AS dispute_reason,
+       d.raised_at, d.resolved_at, d.resolution,
+       (e.amount + (SELECT COALESCE(sum(r.amount), 0) FROM entries r
+                     WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id))::bigint AS left_amount,
+       EXISTS (SELECT FROM settled_entries s WHERE s.organiser_id = e.organiser_id AND s.entry_id = e.entry_id)
+           AS settled
+  FROM entries e
+  JOIN providers p USING (provider_id)
+  LEFT JOIN disputes d ON d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id
  WHERE e.organiser_id = $1 AND e.voucher_id = $2
  ORDER BY e.entered_at, e.entry_id
 """
@@ -54,6 +62,22 @@ SELECT e.entry_id, e.kind, e.amount, e.service_date, e.starts_at, e.ends_at, e.e
 async def select_visits(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
     """Every charge and every part of one that was taken back, in the order in which they were entered."""
     return list(await conn.fetch(SELECT_VISITS, organiser_id, voucher_id))
+
+
+SELECT_ENTRIES = """
+SELECT e.entry_id, e.amount, v.unit, e.service_date, p.name AS provider, d.raised_by, d.reason AS dispute_reason,
+       (e.amount + (SELECT COALESCE(sum(r.amount), 0) FROM entries r
+                     WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id))::bigint AS left_amount
+  FROM entries e
+  JOIN vouchers v ON v.organiser_id = e.organiser_id AND v.voucher_id = e.voucher_id
+  JOIN providers p USING (provider_id)
+  LEFT JOIN disputes d ON d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id
+ WHERE e.organiser_id = $1 AND e.entry_id = ANY($2::uuid[])
+"""
+
+
+async def select_entries(conn: Connection, *, organiser_id: UUID, entry_ids: Sequence[UUID]) -> Sequence[Record]:
+    return list(await conn.fetch(SELECT_ENTRIES, organiser_id, entry_ids))
 
 
 # A region's approvals are shown to its organisers, which share them.

@@ -89,6 +89,27 @@ async def test_an_admin_changes_what_families_are_told(here: Installation) -> No
     assert await logged(here, "programme.change_texts") == ["kotipalvelu"]
 
 
+async def test_an_admin_withdraws_rules_that_have_not_begun_after_seeing_what_stays(here: Installation) -> None:
+    admin, page = await sign_in_as(here, "organiser_admin"), "/desk/programmes/kotipalvelu"
+    day, withdraw = str(TODAY + timedelta(days=9)), f"{page}/withdraw"
+    rules = form_in(await (await admin.get(page)).text(), page) | {
+        "starts_on": day,
+        "weekday_cents": "77",
+        "sure": "yes",
+    }
+    assert (await admin.post(page, rules)).status == 303
+    asked = {"starts_on": day}
+    assert (await post(await sign_in_as(here, "supervisor"), page, withdraw, asked))[0] == 403
+    status, said = await post(admin, page, withdraw, asked)
+    assert (status, "€77.00" in said) == (200, True), said
+    assert "€77.00" in words_in(await (await admin.get(page)).text()), "nothing is done before it is asked"
+    assert await post(admin, page, withdraw, asked | {"sure": "yes"}) == (303, page)
+    assert "€77.00" not in words_in(await (await admin.get(page)).text())
+    assert (await post(admin, page, withdraw, asked | {"sure": "yes"}))[0] == 404
+    assert (await post(admin, page, withdraw, {"starts_on": str(TODAY)}))[0] in (400, 409, 422)
+    assert len(await logged(here, "programme.withdraw_rules")) == 1
+
+
 async def test_supervisors_approve_several_providers_at_once_all_or_none(here: Installation) -> None:
     supervisor, caseworker = await sign_in_as(here, "supervisor"), await sign_in_as(here, "caseworker")
     page, path = "/desk/providers", "/desk/providers/approve"

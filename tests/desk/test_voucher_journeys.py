@@ -56,7 +56,7 @@ async def test_everything_that_can_be_done_to_a_voucher_is_done(
             await do(page, "Other contact", "a new code is being sent", {"E-mail": "perhe@posti.example"})
             await page.goto(f"/desk/vouchers/{made['voucher_id']}")
             await do(page, "Stop for now", "The voucher is stopped.")
-            await do(page, "Let go on", "The voucher can be used again.")
+            await do(page, "Let go on", "The voucher is no longer stopped.")
             await page.goto(f"/desk/vouchers/{made['voucher_id']}")
             await page.get_by_role("button", name="The formal decision is out").click()  # takes no reason
             await expect(page.get_by_role("status").first).to_contain_text("The decision is confirmed.")
@@ -83,6 +83,18 @@ async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database
             await expect(page.get_by_role("heading", level=1)).to_have_text("The code is on its way")
             assert await count(here, "vouchers") == 1
             assert await count(here, "messages") == 1
+
+
+async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_url: str, redis_url: str) -> None:
+    async with serve(database_url, redis_url) as here:
+        person = await sign_in_as(here, "caseworker")
+        async with open_window(here, person) as (_, page):
+            await fill_in(page, "KH-1")
+            await page.get_by_role("button", name="Grant and send").click()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("The code is on its way")
+            await page.go_back()
+            await expect(page.get_by_role("heading", level=1)).to_have_text("New decision")
+            await expect(page.get_by_label("Decision reference")).to_have_value("")
 
 
 async def test_two_tabs_with_one_form_send_one_message(database_url: str, redis_url: str) -> None:

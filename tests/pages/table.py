@@ -179,6 +179,17 @@ DESK = (
         "caseworker",
         at="/desk/vouchers/{voucher}/holds/{hold}/void",
     ),
+    Visit(
+        "/desk/vouchers/{voucher_id}/visits/{debit_id}/{action}",
+        "caseworker",
+        at="/desk/vouchers/{voucher}/visits/{debit}/resolve",
+    ),
+    Visit(
+        "/desk/vouchers/{voucher_id}/visits/{debit_id}/{action}",
+        "caseworker",
+        state="nothing left",
+        at="/desk/vouchers/{voucher}/visits/{reversed_debit}/dispute",
+    ),
     Visit("/desk/attention", "caseworker", act=unfold()),
     Visit("/desk/import", "caseworker"),
     Visit("/desk/import", "caseworker", state="no file", act=send()),

@@ -102,6 +102,8 @@ async def _visits(world: World) -> None:
         world.known["debit" if number else "reversed_debit"] = made["debit_id"]
     undo = {"reason": "väärä perhe"}
     await _ask(world, PROVIDER, f"/v1/debits/{world.known['reversed_debit']}/reverse", undo, key="undo")
+    said = {"reason": "kukaan ei tullut"}
+    await _ask(world, "kuusirannan-hva", f"/v1/debits/{world.known['debit']}/dispute", said, key=None)
     booking = {"code": code, "amount": 60, "service_date": world.known["tomorrow"]}
     world.known["hold"] = (await _ask(world, PROVIDER, "/v1/holds", booking, key="booking"))["hold_id"]
     await _ask(world, "kuusirannan-hva", f"/v1/vouchers/{world.known['dead']}/suspend", {"reason": "muutto"}, key=None)

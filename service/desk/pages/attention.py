@@ -8,9 +8,10 @@ from uuid import UUID
 from pydantic import Field
 
 from service.attention import operations
-from service.attention.model import AttentionUnknown
+from service.attention.model import DISPUTED, AttentionUnknown
 from service.attention.words import words_for
 from service.db import autocommit, transaction
+from service.desk import operations as desk
 from service.desk.pages.forms import CASEWORK, with_words
 from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, redirect, render
 
@@ -29,11 +30,19 @@ async def show_list(call: PageCall) -> PageReply:
         after = None
     async with autocommit(call.resources.pool) as conn:
         found = await operations.list_open(conn, organiser_id=call.visitor.owner_id, after=after, limit=PAGE_ITEMS + 1)
+        visits = await desk.visits_by_id(
+            conn,
+            organiser_id=call.visitor.owner_id,
+            entry_ids=[item.entry_id for item in found if item.entry_id is not None and item.reason == DISPUTED],
+        )
     items = found[:PAGE_ITEMS]
     return await render(
         call,
         "desk/attention.html",
-        items=[(item, words_for(item.reason, call.language)) for item in items],
+        items=[
+            (item, words_for(item.reason, call.language), visits.get(item.entry_id) if item.entry_id else None)
+            for item in items
+        ],
         next_after=items[-1].attention_id if len(found) > PAGE_ITEMS else None,
         refused=call.raw.match_info.get("attention_id"),
     )

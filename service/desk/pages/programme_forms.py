@@ -48,6 +48,13 @@ class RulesForm(RulesFields):
     sure: Ticked = None
 
 
+class WithdrawForm(FormModel):
+    """A version that has not begun, by its first day. `sure` comes from the page that has shown what stays instead."""
+
+    starts_on: Day
+    sure: Ticked = None
+
+
 class TextsForm(FormModel):
     """What families are told of a programme. `names`: each language's in a field of its own."""
 

@@ -17,6 +17,7 @@ from service.desk.pages.programme_forms import (
     NewProgrammeForm,
     RulesForm,
     TextsForm,
+    WithdrawForm,
     euros,
     read_names,
     read_rules,
@@ -29,6 +30,7 @@ from service.organisers.rules import (
     FIRST_DAY,
     ProgrammeRules,
     RulesChange,
+    RulesVersionUnknown,
     StartsTooEarly,
     changed_rules,
     check_rules,
@@ -90,6 +92,7 @@ async def show_programme(call: PageCall) -> PageReply:
         lines=[(columns[0][place][0], [column[place][1] for column in columns]) for place in range(len(columns[0]))],
         rules=versions[-1],
         may_set=call.visitor.role in ADMINS,
+        to_come=[each.starts_on for each in versions if each.starts_on > day],
         tomorrow=day + timedelta(days=1),
         euros=euros,
         may_change_texts=call.visitor.role in ADMINS,
@@ -157,6 +160,57 @@ async def _show_check(
         changes=[(label, old, new) for (label, old), (_, new) in zip(was, becomes, strict=True) if old != new],
         vouchers=vouchers,
         given=[(each, value) for each in call.form if each not in ("csrf", "sure") and (value := call.value(each))],
+    )
+
+
+async def withdraw_rules(call: PageCall) -> PageReply:
+    """Show what would be in force instead; with `sure`, take back a version that has not begun."""
+    form = call.form_as(WithdrawForm)
+    starts_on = read_day(call, "starts_on", form.starts_on)
+    async with transaction(call.resources.pool) as conn:
+        organiser = await operations.organiser_by_id(conn, call.visitor.owner_id)
+        programme, versions, day = await _versions(call, conn)
+        if starts_on <= day:
+            raise StartsTooEarly(earliest=str(day + timedelta(days=1)))
+        if form.sure is None:
+            return await _show_withdrawal(call, conn, organiser, programme, versions, starts_on)
+        await operations.withdraw_rules(
+            conn,
+            organiser_slug=organiser.slug,
+            programme=programme.programme,
+            starts_on=starts_on,
+            actor=call.visitor.actor,
+        )
+    note = call.gettext(
+        "The rules that would have begun on %(day)s are withdrawn.", day=format_day(starts_on, call.language)
+    )
+    return await redirect(call, f"/desk/programmes/{programme.programme}", note=note)
+
+
+async def _show_withdrawal(
+    call: PageCall,
+    conn: Connection,
+    organiser: Organiser,
+    programme: Programme,
+    versions: Sequence[ProgrammeRules],
+    starts_on: date,
+) -> PageReply:
+    place = next((place for place, each in enumerate(versions) if each.starts_on == starts_on), 0)
+    if place == 0:  # the first version began with the programme
+        raise RulesVersionUnknown(starts_on=str(starts_on))
+    was = rules_in_words(call, versions[place], programme.unit)
+    becomes = rules_in_words(call, versions[place - 1], programme.unit)
+    return await render(
+        call,
+        "desk/withdraw_rules.html",
+        programme=programme,
+        name=programme.name_in(call.language, organiser.default_language),
+        starts_on=starts_on,
+        changes=[(label, old, new) for (label, old), (_, new) in zip(was, becomes, strict=True) if old != new],
+        vouchers=await live_in_programme(
+            conn, organiser_id=organiser.organiser_id, programme=programme.programme, day=starts_on
+        ),
+        next_version=versions[place + 1].starts_on if place + 1 < len(versions) else None,
     )
 
 
@@ -255,6 +309,14 @@ PAGES: tuple[PageRoute, ...] = (
         set_rules,
         roles=ADMINS,
         summary="Set the next version of its rules",
+        form=with_words(show_programme),
+    ),
+    PageRoute(
+        "POST",
+        "/desk/programmes/{programme}/withdraw",
+        withdraw_rules,
+        roles=ADMINS,
+        summary="Take back a version of its rules that has not begun",
         form=with_words(show_programme),
     ),
     PageRoute(

@@ -50,6 +50,8 @@ ACTIONS_LOGGED = {
     "voucher.cancel": N_("cancelled"),
     "voucher.change": N_("changed"),
     "voucher.void_hold": N_("booking dropped"),
+    "debit.dispute": N_("visit disputed"),
+    "debit.resolve_dispute": N_("dispute of a visit ended"),
     "voucher.lift_suppression": N_("block lifted"),
     "voucher.lift_suppression_as_the_family_asked": N_("block lifted, as the family asked"),
 }

@@ -1,39 +1,30 @@
-"""What a caseworker does to a voucher: each on a page of its own that says what happens and asks why, then once."""
+"""What a caseworker does to a voucher itself, in words and in deeds."""
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from service.channels.languages import SERVED
-from service.db import Connection, transaction
-from service.desk import operations as desk
+from service.db import Connection
+from service.desk.pages.actions.action import Action, ReasonForm, with_reason
 from service.desk.pages.forms import (
-    CASEWORK,
     Address,
     Amount,
     Day,
-    Reason,
     Ref,
     Ticked,
     Times,
     read_amount,
     read_day,
     today,
-    with_words,
     wrong,
 )
-from service.idempotency import claim_or_replay, make_claim, store_answer
 from service.money import Unit
 from service.organisers.model import Organiser
-from service.organisers.operations import organiser_by_id
 from service.vouchers import operations
 from service.vouchers.changes import AskedChange, Cap
 from service.vouchers.model import (
@@ -43,24 +34,19 @@ from service.vouchers.model import (
     ShownState,
     VoucherHoldUnknown,
     VoucherState,
-    VoucherUnknown,
     VoucherView,
 )
 from service.vouchers.operations import Sent
-from service.web.errors import RouteNotFound
-from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, redirect, render
-
-KEY_BYTES = 16
-KEY_PREFIX = "desk:"
-
-
-class ReasonForm(FormModel):
-    reason: Reason
+from service.web.pages import N_, PageCall
 
 
 class CancelForm(ReasonForm):
     from_date: Day | None = None
     sure: Literal["yes"]
+
+
+class CorrectDayForm(ReasonForm):
+    from_date: Day
 
 
 class ContactForm(ReasonForm):
@@ -86,22 +72,6 @@ class ChangeForm(ReasonForm):
 class LiftForm(ReasonForm):
     channel: Literal["sms", "email"]
     asked_by_family: Ticked = None
-
-
-Do = Callable[[PageCall, Connection, Organiser, UUID], Awaitable[Sent | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """`explanation` says what happens, before it does; `needs_form` False is done with its button at once."""
-
-    name: str
-    title: str
-    explanation: str
-    done: str
-    do: Do
-    is_final: bool = False
-    needs_form: bool = True
 
 
 async def _resend(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> Sent:
@@ -153,16 +123,6 @@ async def _confirm(call: PageCall, conn: Connection, organiser: Organiser, vouch
     await operations.confirm(conn, organiser=organiser, voucher_id=voucher_id, actor=call.visitor.actor)
 
 
-async def _suspend(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
-    reason = call.form_as(ReasonForm).reason
-    await operations.suspend(conn, organiser=organiser, voucher_id=voucher_id, actor=call.visitor.actor, reason=reason)
-
-
-async def _resume(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
-    reason = call.form_as(ReasonForm).reason
-    await operations.resume(conn, organiser=organiser, voucher_id=voucher_id, actor=call.visitor.actor, reason=reason)
-
-
 async def _cancel(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
     form = call.form_as(CancelForm)
     await operations.cancel(
@@ -172,6 +132,25 @@ async def _cancel(call: PageCall, conn: Connection, organiser: Organiser, vouche
         actor=call.visitor.actor,
         reason=form.reason,
         from_date=read_day(call, "from_date", form.from_date) if form.from_date else None,
+        today=today(),
+    )
+
+
+async def _correct_day(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
+    form = call.form_as(CorrectDayForm)
+    day = read_day(call, "from_date", form.from_date)
+    voucher = await operations.find_voucher(conn, organiser_id=organiser.organiser_id, voucher_id=voucher_id)
+    if voucher.cancelled_from is None:  # this is no way around the question whether it is to end for good
+        raise wrong("from_date", call.gettext("The voucher is not cancelled."))
+    if day == voucher.cancelled_from:
+        raise wrong("from_date", call.gettext("That is the day already."))
+    await operations.cancel(
+        conn,
+        organiser=organiser,
+        voucher_id=voucher_id,
+        actor=call.visitor.actor,
+        reason=form.reason,
+        from_date=day,
         today=today(),
     )
 
@@ -279,14 +258,14 @@ ACTIONS: dict[str, Action] = {
             N_("Stop for now"),
             N_("No visit can be charged until you let the voucher go on. Bookings stay."),
             N_("The voucher is stopped."),
-            _suspend,
+            with_reason(operations.suspend),
         ),
         Action(
             "resume",
             N_("Let go on"),
-            N_("Visits can be charged again."),
-            N_("The voucher can be used again."),
-            _resume,
+            N_("Visits can be charged again; if the voucher is cancelled, those before that day."),
+            N_("The voucher is no longer stopped."),
+            with_reason(operations.resume),
         ),
         Action(
             "lift-suppression",
@@ -302,6 +281,13 @@ ACTIONS: dict[str, Action] = {
             N_("The voucher is cancelled."),
             _cancel,
             is_final=True,
+        ),
+        Action(
+            "correct-day",
+            N_("Correct the day of cancelling"),
+            N_("What is charged stays charged. A later day brings back no booking; an earlier one drops more of them."),
+            N_("The day is corrected."),
+            _correct_day,
         ),
     )
 }
@@ -319,82 +305,17 @@ def offered(view: VoucherView, day: date) -> Sequence[Action]:
     """What can be done to the voucher as it is now."""
     state, stored = view.state, view.voucher.state
     is_open = state not in (ShownState.CANCELLED, ShownState.CLOSED)
+    is_stopped = view.voucher.is_suspended
     allowed = {
         "resend": state in SENDABLE,
         "contact": state in SENDABLE,
         "replace-code": state in SENDABLE,
         "change": is_open,
         "confirm": view.voucher.status is DecisionStatus.PROVISIONAL,
-        "suspend": stored in (VoucherState.ISSUED, VoucherState.EXPIRED),
-        "resume": stored is VoucherState.SUSPENDED,
+        "suspend": stored is not VoucherState.CLOSED and not is_stopped,
+        "resume": stored is not VoucherState.CLOSED and is_stopped,
         "lift-suppression": bool(view.suppressions),
         "cancel": is_open,
+        "correct-day": stored is VoucherState.CANCELLED,
     }
     return [action for name, action in ACTIONS.items() if allowed[name]]
-
-
-async def show_action(call: PageCall) -> PageReply:
-    """What happens, and the question why."""
-    action = _action(call)
-    voucher_id, organiser_id = call.path_id("voucher_id", VoucherUnknown), call.visitor.owner_id
-    async with transaction(call.resources.pool) as conn:
-        view = await operations.voucher_view(
-            conn, call.resources.keys, organiser_id=organiser_id, voucher_id=voucher_id, today=today()
-        )
-        await desk.record_view(conn, organiser_id=organiser_id, voucher_id=voucher_id, actor=call.visitor.actor)
-    return await render(
-        call,
-        "desk/action.html",
-        action=action,
-        view=view,
-        voucher=view.voucher,
-        key=call.value("key") or secrets.token_urlsafe(KEY_BYTES),
-        languages_served=[("", call.gettext("as before")), *((each.code, each.name) for each in SERVED.values())],
-        channels=[each.channel for each in view.suppressions],
-        today=today(),
-    )
-
-
-async def act(call: PageCall) -> PageReply:
-    """Do it once for each form that was shown, and say so."""
-    action, voucher_id = _action(call), call.path_id("voucher_id", VoucherUnknown)
-    async with transaction(call.resources.pool) as conn:
-        organiser = await organiser_by_id(conn, call.visitor.owner_id)
-        key = call.value("key", limit=100)
-        claim = make_claim(
-            call.resources.keys.index,
-            owner_id=call.visitor.owner_id,
-            key=KEY_PREFIX + (key or secrets.token_urlsafe(KEY_BYTES)),
-            method="POST",
-            path=call.raw.path,
-            body=json.dumps([[name, call.value(name)] for name in sorted(call.form) if name != "csrf"]),
-            language=call.language,
-        )
-        sent: Sent | None = None
-        if await claim_or_replay(conn, claim) is None:
-            sent = await action.do(call, conn, organiser, voucher_id)
-            await store_answer(conn, claim, b"{}")
-    path = f"/desk/vouchers/{voucher_id}"
-    if sent is not None:
-        call.resources.wakeups.wake(sent.message_id)
-        path += "/delivery"
-    return await redirect(call, path, note=call.gettext(action.done))
-
-
-def _action(call: PageCall) -> Action:
-    if "hold_id" in call.raw.match_info:
-        return VOID
-    action = ACTIONS.get(call.raw.match_info["action"])
-    if action is None:
-        raise RouteNotFound
-    return action
-
-
-PAGES: tuple[PageRoute, ...] = tuple(
-    route
-    for path in ("/desk/vouchers/{voucher_id}/holds/{hold_id}/void", "/desk/vouchers/{voucher_id}/do/{action}")
-    for route in (
-        PageRoute("GET", path, show_action, roles=CASEWORK, summary="What would happen to a voucher"),
-        PageRoute("POST", path, act, roles=CASEWORK, summary="Do it to a voucher", form=with_words(show_action)),
-    )
-)
