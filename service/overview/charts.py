@@ -6,6 +6,7 @@ contrast. Series differ by pattern, dash and mark, never by colour alone. The ta
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ SVG = "http://www.w3.org/2000/svg"
 WIDTH, HEIGHT, ROW_HEIGHT = 420, 260, 34
 FONT_SIZE = 13
 LABELS_MAX = 7
-LABEL_LENGTH = 22
+LABEL_LENGTH = 32
 PATTERNS = 6
 _STYLE = Style(label_font_size=FONT_SIZE, major_label_font_size=FONT_SIZE, font_family="sans-serif")
 _TILES = (
@@ -34,6 +35,7 @@ _TILES = (
 """What is drawn in a tile of 8 × 8 of each series' pattern."""
 _UNWANTED = frozenset({"style", "script", "defs", "title", "desc"})
 _UNWANTED_GROUPS = frozenset({"tooltip-overlay", "text-overlay", "titles"})
+_CLOCK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200)
 _DASHES = ("", "7 4", "2 3")
 
 ET.register_namespace("", SVG)
@@ -77,11 +79,11 @@ def bars(
 def lines(
     name: str, label: str, places: Sequence[str], series: Sequence[Series], *, show: Callable[[float], str]
 ) -> Picture | None:
-    """A line for each series, broken where there is nothing. None: nothing to draw."""
+    """A line of seconds for each series, broken where there is nothing. None: nothing to draw."""
     top = _highest(series, stacked=False)
     if not top:
         return None
-    chart = pygal.Line(**_settings(top, show, whole=False), allow_interruptions=True, dots_size=3.5)
+    chart = pygal.Line(**_settings(top, show, seconds=True), allow_interruptions=True, dots_size=3.5)
     return _draw(chart, name, label, _thinned(places), series)
 
 
@@ -93,16 +95,17 @@ def rows(
     *,
     show: Callable[[float], str],
     top: float | None = None,
+    stacked: bool = True,
 ) -> Picture | None:
-    """Lying, one for each place, with long names; the first place uppermost. None: nothing to draw."""
-    highest = top or _highest(series, stacked=True)
-    if not places or not highest or not _highest(series, stacked=True):
+    """Lying, for places with long names, the first one uppermost. None: nothing to draw."""
+    drawn = _highest(series, stacked=stacked)
+    if not drawn:
         return None
-    settings = _settings(highest, show) | {"height": 60 + ROW_HEIGHT * len(places)}
+    height = 60 + ROW_HEIGHT * len(places) * (1 if stacked else max(1, len(series) - 1))
+    kind = pygal.HorizontalStackedBar if stacked else pygal.HorizontalBar
+    chart = kind(**_settings(top or drawn, show) | {"height": height})
     upwards = [Series(each.name, list(reversed(each.values))) for each in series]
-    return _draw(
-        pygal.HorizontalStackedBar(**settings), name, label, [_shortened(each) for each in reversed(places)], upwards
-    )
+    return _draw(chart, name, label, [_shortened(each) for each in reversed(places)], upwards)
 
 
 def _highest(series: Sequence[Series], *, stacked: bool) -> float:
@@ -111,8 +114,8 @@ def _highest(series: Sequence[Series], *, stacked: bool) -> float:
     return max(sums, default=0)
 
 
-def _settings(top: float, show: Callable[[float], str], *, whole: bool = True) -> dict[str, object]:
-    ticks = ticks_to(top, whole=whole)
+def _settings(top: float, show: Callable[[float], str], *, seconds: bool = False) -> dict[str, object]:
+    ticks = ticks_to(top, seconds=seconds)
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -120,18 +123,22 @@ def _settings(top: float, show: Callable[[float], str], *, whole: bool = True) -
         "js": [],
         "show_legend": False,
         "margin": 8,
+        "margin_right": 24,
+        "truncate_label": -1,
         "range": (0, ticks[-1]),
         "y_labels": [{"label": show(tick), "value": tick} for tick in ticks],
     }
 
 
-def ticks_to(top: float, *, whole: bool = True) -> Sequence[float]:
-    """Round numbers from 0 to at least `top`, in two to five steps of 1, 2 or 5 of some size."""
-    size = 10.0 ** (len(str(int(top))) - 1) if top >= 1 else 0.01
-    steps = (size * factor / 10 for factor in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
-    step = next(each for each in steps if top / each <= 5 and (each >= 1 or not whole))
-    count = max(1, math.ceil(top / step - 1e-9))
-    return [round(step * number, 3) for number in range(count + 1)]
+def ticks_to(top: float, *, seconds: bool = False) -> Sequence[int]:
+    """Round whole numbers from 0 to at least `top`, in at most five steps of 1, 2 or 5 of some size.
+
+    `seconds`: they are, and round is what is round on a clock.
+    """
+    decimal = (factor * 10**power for power in itertools.count() for factor in (1, 2, 5))
+    steps = itertools.chain(_CLOCK_STEPS_S, (86_400 * each for each in decimal)) if seconds else decimal
+    step = next(each for each in steps if top / each <= 5)
+    return [step * number for number in range(max(1, math.ceil(top / step)) + 1)]
 
 
 def _thinned(places: Sequence[str]) -> Sequence[str]:

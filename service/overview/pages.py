@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from service.overview import operations
 from service.overview.model import LENGTHS, OverviewTableUnknown, Period, periods, read_period
 from service.overview.operations import Overview
 from service.overview.regional import region_table
-from service.overview.tables import tables_of
+from service.overview.tables import TABLES, tables_of
 from service.overview.words import Table, Words, csv_of
 from service.people.model import ORGANISER_ROLES
 from service.vouchers.decisions import helsinki_day
@@ -23,10 +24,11 @@ async def show_overview(call: PageCall) -> PageReply:
     """An organiser's figures of a period and a programme, as pictures and as tables."""
     overview, period, programme = await _read(call)
     words = Words(call.gettext, call.language)
+    tables = await asyncio.to_thread(tables_of, overview, period, words)
     return await render(
         call,
         "overview/overview.html",
-        tables=tables_of(overview, period, words),
+        tables=tables,
         overview=overview,
         period=period,
         periods=[(each.name, _period_name(call, each)) for each in periods(_today())],
@@ -37,12 +39,12 @@ async def show_overview(call: PageCall) -> PageReply:
 
 async def export(call: PageCall) -> Stream:
     """One of the tables as CSV."""
-    overview, period, programme = await _read(call)
     name = call.raw.match_info["table"]
-    for table in tables_of(overview, period, Words(call.gettext, call.language)):
-        if table.name == name:
-            return _file(table, f"{name}-{period.name}{f'-{programme}' if programme else ''}.csv")
-    raise OverviewTableUnknown
+    if name not in TABLES:
+        raise OverviewTableUnknown
+    overview, period, programme = await _read(call)
+    table = await asyncio.to_thread(TABLES[name], overview, period, Words(call.gettext, call.language))
+    return _file(table, f"{name}-{period.name}{f'-{programme}' if programme else ''}.csv")
 
 
 async def show_region(call: PageCall) -> PageReply:

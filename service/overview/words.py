@@ -127,11 +127,11 @@ def csv_of(table: Table) -> Iterable[bytes]:
 
 def _line(cells: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerow([_harmless(cell) for cell in cells])
+    csv.writer(text, lineterminator="\r\n").writerow([harmless(cell) for cell in cells])
     return text.getvalue().encode()
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     is_number = cell.removeprefix("-").isdecimal()
     return f"'{cell}" if cell.startswith(FORMULA_SIGNS) and not is_number else cell
 
