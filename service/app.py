@@ -17,6 +17,8 @@ from service.desk.pages import PAGES as DESK_PAGES
 from service.directory import handlers as directory_handlers
 from service.directory.pages import PAGES as DIRECTORY_PAGES
 from service.directory.pages import PUBLIC as DIRECTORY_PUBLIC
+from service.family.pages import PAGES as FAMILY_PAGES
+from service.family.pages import PUBLIC as FAMILY_PUBLIC
 from service.guessing import handlers as guessing_handlers
 from service.guessing.pages import PAGES as SUPPORT_PAGES
 from service.guessing.pages import PUBLIC as SUPPORT_PUBLIC
@@ -67,14 +69,17 @@ PAGES: tuple[PageRoute, ...] = (
     *OVERVIEW_PAGES,
     *PEOPLE_PAGES,
     *SUPPORT_PAGES,
+    *FAMILY_PAGES,
     *ASSET_ROUTES,
 )
-# The only pages that are shown to somebody who is not signed in; the support page asks for a password itself.
+# The only pages that are shown to somebody who is not signed in; the support page asks for a password itself, a
+# family's opens by its own address.
 PUBLIC_PAGES = frozenset(
     {
         *PROVIDER_PUBLIC,
         *PEOPLE_PUBLIC,
         *SUPPORT_PUBLIC,
+        *FAMILY_PUBLIC,
         *DIRECTORY_PUBLIC,
         *(route.path for route in ASSET_ROUTES),
     }

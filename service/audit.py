@@ -15,9 +15,22 @@ INSERT = """
 INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id, reason) VALUES ($1, $2, $3, $4, $5, $6)
 """
 
+# What is shown again within ten minutes is the same look; a page with a live delivery asks every second.
+INSERT_VIEW = """
+INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id)
+SELECT $1, $2, $3, $4, $5
+ WHERE NOT EXISTS (SELECT FROM audit WHERE organiser_id = $1 AND subject_id = $5 AND actor = $3 AND action = $4
+                      AND recorded_at > now() - interval '10 minutes')
+"""
+
 
 async def record(
     conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_id: UUID, reason: str | None
 ) -> None:
     """Add one line to the audit log."""
     await conn.execute(INSERT, organiser_id, uuid7(), actor, action, subject_id, reason)
+
+
+async def record_view(conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_id: UUID) -> None:
+    """Note that somebody has read about a family, once in ten minutes: people may ask who has read their data."""
+    await conn.execute(INSERT_VIEW, organiser_id, uuid7(), actor, action, subject_id)

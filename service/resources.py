@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parseaddr
 from functools import partial
 from uuid import UUID
@@ -31,6 +32,7 @@ from service.db import Connection, Pool, autocommit, close_pool, open_pool
 from service.debits import receipts as family_receipts
 from service.debits.disputes import dispute_told_debit, find_told_debit
 from service.debits.operations import DebitGroup, LongReads, debit_group
+from service.family.operations import link_fields
 from service.imports import operations as imports
 from service.overview import operations as overview
 from service.people.openid import OpenIdProvider
@@ -48,6 +50,7 @@ from service.vouchers import operations as vouchers
 from service.vouchers import reminders
 from service.vouchers.operations.replies import Replies
 from service.vouchers.texts import MESSAGE_KIND as VOUCHER
+from service.vouchers.texts import code_address
 from service.web import Caller
 from service.web.pages import Note, Visitor
 
@@ -147,7 +150,7 @@ async def open_resources(settings: Settings, *, process: str = "command") -> Asy
                 gateways=await _open_gateways(settings, stack),
                 settings=settings,
                 secret_fields={
-                    VOUCHER: partial(_voucher_secrets, keys),
+                    VOUCHER: partial(_voucher_secrets, keys, settings),
                     QUESTION_KIND: partial(question_fields, keys),
                     **dict.fromkeys(links.PATHS, partial(links.link_fields, keys, settings.public_url)),
                     **dict.fromkeys(family_receipts.KINDS, family_receipts.receipt_fields),
@@ -247,11 +250,20 @@ def _dkim_signer(settings: Settings) -> Signer | None:
 
 
 async def _voucher_secrets(
-    keys: Keys, conn: Connection, wanted: Sequence[tuple[UUID, UUID]]
+    keys: Keys, settings: Settings, conn: Connection, wanted: Sequence[tuple[UUID, UUID]]
 ) -> Mapping[UUID, Mapping[str, str]]:
-    return await vouchers.secret_fields(conn, keys, wanted)
+    """The code, and the link to the family's page; each is there for as long as its message may be rendered."""
+    codes = await vouchers.secret_fields(conn, keys, wanted)
+    links = link_fields(
+        keys,
+        [pair for pair in wanted if pair[1] in codes],
+        public_url=settings.public_url,
+        lives_days=settings.family_link_days,
+        now=datetime.now(UTC),
+    )
+    return {code_id: {**fields, **links[code_id]} for code_id, fields in codes.items()}
 
 
 def _voucher_images(public_url: str, fields: Mapping[str, str]) -> tuple[Image, ...]:
-    """The code as a picture that opens the provider's page with it; after `#`, it never reaches a server's log."""
-    return (Image("qr", "image/png", qr_png(f"{public_url}/provider#{fields['code_digits']}")),)
+    """The code as a picture that opens the provider's page with it."""
+    return (Image("qr", "image/png", qr_png(code_address(public_url, fields["code_digits"]))),)

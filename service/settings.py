@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(default=1, gt=0)
     concurrent_sends: int = Field(default=120, ge=1)  # texts under way in one worker
     concurrent_mails: int = Field(default=8, ge=1)  # a pool of their own: a mail server that hangs delays no text
+    # How long the link in a mail opens the family's page; it ends earlier with its code, or when the voucher is closed.
+    family_link_days: int = Field(default=400, ge=1, le=1200)
     resends_per_day: int = Field(default=5, ge=1)
     text_answers_per_day: int = Field(default=10, ge=1)  # to one number that texts us
     # What a provider's worker may charge by one text, and how often a day it may charge and be answered.

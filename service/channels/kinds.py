@@ -66,7 +66,9 @@ def _to_people(fields: str, *, opened: str) -> Kind:
 
 KINDS: Mapping[str, Kind] = {
     "voucher": _kind(
-        "programme amount weekly valid_to organiser help_phone directory", opened="code code_digits", has_neutral=True
+        "programme amount weekly valid_to organiser help_phone directory",
+        opened="code code_digits link",
+        has_neutral=True,
     ),
     "debit_receipt": _kind("provider amount service_date left help_phone last_four", has_neutral=True),
     "debit_reversed": _kind(

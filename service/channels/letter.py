@@ -31,7 +31,7 @@ def _mark(name: str, value: str) -> Markup:
     if name == "help_phone":
         return Markup('<a href="tel:{}" dir="ltr">{}</a>').format(re.sub(r"[^\d+]", "", value), value)
     if name == "link":
-        return Markup('<a href="{}" dir="ltr">{}</a>').format(value, value)
+        return Markup('<a href="{}" dir="ltr" style="overflow-wrap: anywhere;">{}</a>').format(value, value)
     if name == "directory":
         return Markup('<a href="https://{}" dir="ltr">{}</a>').format(value, value)
     shown = Markup("<br>\n").join(Markup("<bdi>{}</bdi>").format(line) for line in value.split("\n"))

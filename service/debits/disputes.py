@@ -3,6 +3,7 @@
 SeteliError
 ├── DebitUnknown      this organiser has no such debit
 ├── DebitDisputed     a dispute of it is open
+├── DisputeTooLate    the family's time to say so by itself is over
 └── DisputeUnknown    none is
 
 An open dispute is an item on the caseworkers' list, too. Whichever of the two is resolved, the other is with it.
@@ -23,7 +24,7 @@ from service.attention.model import DISPUTED
 from service.db import Connection
 from service.debits.model import AlreadyReversed
 from service.debits.queries import disputes as queries
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, NotFound, Refused
 from service.money import Unit
 from service.vouchers.operations.replies import ToldDebit
 
@@ -40,6 +41,12 @@ class DebitDisputed(Conflict):
     """A dispute of this debit is open."""
 
     code = "debit_disputed"
+
+
+class DisputeTooLate(Refused):
+    """The visit was entered more than 14 days ago: a person looks into it then."""
+
+    code = "dispute_too_late"
 
 
 class DisputeUnknown(NotFound):
@@ -84,6 +91,36 @@ async def dispute_told_debit(conn: Connection, debit: ToldDebit) -> None:
         conn, organiser_id=debit.organiser_id, debit_id=debit.entry_id, raised_by=FAMILY, reason=None
     )
     await _ask_for_person(conn, debit.organiser_id, debit.voucher_id, debit.entry_id)
+
+
+async def dispute_visit(
+    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, debit_id: UUID, reason: str | None
+) -> None:
+    """The family says, on its page, that a visit of its voucher was not so; `reason` is a sentence of its own, or none.
+
+    As by text, of what was entered in the last 14 days and is not taken back. Idempotent for good: a visit that was
+    disputed before is in a person's hands, and a form that is sent once more does not open it again. Raises
+    DebitUnknown, also for another voucher's visit, AlreadyReversed, DisputeTooLate.
+    """
+    debit = await _debit(conn, organiser_id, debit_id)
+    if debit["voucher_id"] != voucher_id:
+        raise DebitUnknown
+    if debit["was_disputed"]:
+        return
+    if debit["amount_left"] == 0:
+        raise AlreadyReversed
+    if not debit["is_recent"]:
+        raise DisputeTooLate
+    opened = await queries.open_dispute(
+        conn, organiser_id=organiser_id, debit_id=debit_id, raised_by=FAMILY, reason=reason
+    )
+    if opened is None:  # the other of two taps was first
+        return
+    await _ask_for_person(conn, organiser_id, voucher_id, debit_id)
+    # Without the family's words: the log is for who did what.
+    await audit.record(
+        conn, organiser_id=organiser_id, actor=FAMILY, action="debit.dispute", subject_id=debit_id, reason=None
+    )
 
 
 async def dispute_debit(conn: Connection, *, organiser_id: UUID, debit_id: UUID, actor: str, reason: str) -> Dispute:

@@ -11,11 +11,12 @@ from operator import attrgetter
 from uuid import UUID
 
 from asyncpg import Record
-from uuid_utils.compat import uuid7
 
+from service import audit
 from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_email, parse_mobile
 from service.crypto import Keys
 from service.db import Connection
+from service.debits.operations import visits_of_voucher
 from service.desk import queries
 from service.vouchers import operations as vouchers
 from service.vouchers.changes import VoucherHistory
@@ -43,9 +44,7 @@ async def record_view(
     conn: Connection, *, organiser_id: UUID, voucher_id: UUID, actor: str, action: str = VIEW_ACTION
 ) -> None:
     """Note that somebody has read about a family: people may ask who has read their data."""
-    await queries.record_view(
-        conn, organiser_id=organiser_id, audit_id=uuid7(), actor=actor, action=action, subject_id=voucher_id
-    )
+    await audit.record_view(conn, organiser_id=organiser_id, actor=actor, action=action, subject_id=voucher_id)
 
 
 async def find_vouchers(
@@ -106,7 +105,7 @@ async def _all_of(conn: Connection, keys: Keys, organiser_id: UUID, searches: Se
 
 async def visits_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
     """Every charge and reversal of a voucher, oldest entry first."""
-    return await queries.select_visits(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+    return await visits_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
 
 
 async def log_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:

@@ -1,4 +1,4 @@
-"""Who has looked at a voucher, what was charged to it, and who may be paid: what the desk alone asks for."""
+"""Who has looked at a voucher, and who may be paid: what the desk alone asks for."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from uuid import UUID
 from asyncpg import Record
 
 from service.db import Connection
-
-# A page that is shown again within ten minutes is the same look; the live delivery asks every second.
-RECORD_VIEW = """
-INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id)
-SELECT $1, $2, $3, $4, $5
- WHERE NOT EXISTS (SELECT FROM audit WHERE organiser_id = $1 AND subject_id = $5 AND actor = $3 AND action = $4
-                      AND recorded_at > now() - interval '10 minutes')
-"""
-
-
-async def record_view(
-    conn: Connection, *, organiser_id: UUID, audit_id: UUID, actor: str, action: str, subject_id: UUID
-) -> None:
-    await conn.execute(RECORD_VIEW, organiser_id, audit_id, actor, action, subject_id)
-
 
 # Of people only this organiser's: another's name is none of its business.
 SELECT_LOG = """
@@ -40,28 +25,6 @@ SELECT a.recorded_at, a.action, a.reason, a.actor, p.name
 async def select_log(conn: Connection, *, organiser_id: UUID, subject_id: UUID) -> Sequence[Record]:
     """What was done to a voucher and to the visits charged to it, newest first."""
     return list(await conn.fetch(SELECT_LOG, organiser_id, subject_id))
-
-
-SELECT_VISITS = """
-SELECT e.entry_id, e.kind, e.amount, e.service_date, e.starts_at, e.ends_at, e.entered_at, e.pays_cents, e.own_cents,
-       e.visit_type, e.task_type, p.name AS provider,
-       d.raised_at IS NOT NULL AND d.resolved_at IS NULL AS disputed, d.raised_by, d.reason AS dispute_reason,
-       d.raised_at, d.resolved_at, d.resolution,
-       (e.amount + (SELECT COALESCE(sum(r.amount), 0) FROM entries r
-                     WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id))::bigint AS left_amount,
-       EXISTS (SELECT FROM settled_entries s WHERE s.organiser_id = e.organiser_id AND s.entry_id = e.entry_id)
-           AS settled
-  FROM entries e
-  JOIN providers p USING (provider_id)
-  LEFT JOIN disputes d ON d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id
- WHERE e.organiser_id = $1 AND e.voucher_id = $2
- ORDER BY e.entered_at, e.entry_id
-"""
-
-
-async def select_visits(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
-    """Every charge and every part of one that was taken back, in the order in which they were entered."""
-    return list(await conn.fetch(SELECT_VISITS, organiser_id, voucher_id))
 
 
 SELECT_ENTRIES = """

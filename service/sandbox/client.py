@@ -81,6 +81,10 @@ class Client:
         """One request to the sandbox."""
         return await self._patiently(method, self._world.sandbox_url + path, None, {}, query)
 
+    async def page(self, url: str) -> Answer:
+        """One page as a family's browser asks for it, without any key."""
+        return await self._patiently("GET", url, None, {"Accept": "text/html"})
+
     async def text_from(self, phone: str, body: str) -> Answer:
         """The family texts; the sandbox tells what the service answered to its webhook."""
         return await self._patiently("POST", f"{self._world.sandbox_url}/inbound", {"from": phone, "body": body}, {})

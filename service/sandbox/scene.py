@@ -15,6 +15,7 @@ from service.sandbox.screen import Screen
 PHONE = "+358405550123"
 EMAIL = "familjen.berg@posti.example"
 VALID_DAYS = 120
+LINK = re.compile(r"https?://\S+/f/[\w-]+")
 CODE = re.compile(r"\b[1-9]\d{3} \d{4} \d{4}\b")
 HELSINKI = ZoneInfo("Europe/Helsinki")
 
@@ -34,6 +35,8 @@ class Scene:
     message_id: str = ""
     sid: str = ""
     code: str = ""
+    mailed_code: str = ""
+    mailed_link: str = ""
     debit_key: str = ""
     debit: Answer | None = None
     left: int = 0

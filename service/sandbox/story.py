@@ -20,6 +20,7 @@ from service.sandbox.sample import COUPLE_THERAPY, HOME_HELP
 from service.sandbox.scene import (
     CODE,
     EMAIL,
+    LINK,
     PHONE,
     Json,
     Scene,
@@ -127,9 +128,29 @@ async def read_mail(scene: Scene) -> Scene:
     scene.screen.mail(
         sender=mail["from"], recipient=EMAIL, subject=mail["subject"], text=mail["text"], qr_png=picture.content
     )
-    code_in(mail["text"])
+    mailed_code, link = code_in(mail["text"]), LINK.search(mail["text"])
     expect(mail["html"], "the mail has no HTML")
+    expect(link is not None and link[0] in mail["html"], "the mail has no link to the family's page")
+    assert link is not None
     expect(format_amount(SESSIONS, Unit.SESSIONS, "sv") in mail["text"], "the mail does not say what was granted")
+    return replace(scene, mailed_code=mailed_code, mailed_link=link[0])
+
+
+async def open_link(scene: Scene) -> Scene:
+    """That family opens the link in its mail: its code, what is left, and every visit, without any password."""
+    scene.screen.lines([f"> {scene.mailed_link}"])
+    answer = await scene.client.page(scene.mailed_link)
+    expect(answer.status == 200, f"expected 200, got {answer.status}")
+    page = answer.content.decode()
+    left = format_amount(SESSIONS, Unit.SESSIONS, "sv")
+    expect(scene.mailed_code in page and left in page, "the page does not show the code and what is left")
+    kept, changed, last = scene.mailed_link[:-2], scene.mailed_link[-2], scene.mailed_link[-1]
+    forged = await scene.client.page(f"{kept}{'B' if changed == 'A' else 'A'}{last}")
+    expect(forged.status == 404, "a link with one other letter opens something")
+    expect(scene.mailed_code not in forged.content.decode(), "a link with one other letter shows the code")
+    scene.screen.say(
+        f"  On the page: {left} left. With one letter of the link changed, nothing but “ask for a new one”."
+    )
     return scene
 
 
@@ -329,6 +350,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("The family's phone shows the text", read_text),
     ("Delivered", see_delivered),
     ("A second family gets an e-mail with a QR code", read_mail),
+    ("That family opens the link in its mail", open_link),
     ("The provider validates the code", validate_code),
     ("The provider debits a visit and sees what is left", debit_visit),
     ("The family is told of the visit", read_receipt),

@@ -10,7 +10,7 @@ must find value to be paid from. Closing, by schedule when that time is over, mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -274,6 +274,15 @@ class FamilyVoucher:
 
     voucher: Voucher
     last_four: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyCode:
+    """A live code, open, with the voucher that it belongs to and its family's language."""
+
+    voucher_id: UUID
+    code: str = field(repr=False)
     language: str
 
 

@@ -43,3 +43,8 @@ def message_fields(
         "directory": organiser.directory_address,
         **({NEUTRAL: "yes"} if programme.neutral_texts else {}),
     }
+
+
+def code_address(public_url: str, code: str) -> str:
+    """What the QR code of a code opens: the provider's page; after `#`, the code never reaches a server's log."""
+    return f"{public_url}/provider#{code}"

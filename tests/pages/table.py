@@ -247,9 +247,18 @@ SUPPORT = (
     Visit("/support", "support", state="no reason", act=send(button="main form button")),
     Visit("/support", "stranger", state="closed", status=401),
 )
+FAMILY = (
+    Visit("/f/{link}", at="/f/{link}?lang={language}"),
+    Visit("/f/{link}", state="unused", at="/f/{unused_link}?lang={language}"),
+    Visit("/f/{link}", state="suspended", at="/f/{suspended_link}?lang={language}"),
+    Visit("/f/{link}", state="dead", at="/f/x?lang={language}", status=404),
+    Visit("/f/{link}/visits/{debit_id}", at="/f/{link}/visits/{asked_debit}?lang={language}"),
+    Visit("/f/{link}/visits/{debit_id}", state="said", at="/f/{link}/visits/{debit}?lang={language}"),
+    Visit("/f/{link}/visits/{debit_id}", state="taken back", at="/f/{link}/visits/{reversed_debit}?lang={language}"),
+)
 ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "worker", state="forbidden", status=403))
 
-VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *DIRECTORY, *SUPPORT, *ELSEWHERE)
+VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *DIRECTORY, *SUPPORT, *FAMILY, *ELSEWHERE)
 
 NOT_LOOKED_AT = {
     "/provider/history.csv": "a file",

@@ -59,7 +59,7 @@ class World:
                     code=self.known[code].replace(" ", ""),
                 )
                 self.known[name] = str(lookup_id)
-        return self.home + template.format(**self.known)
+        return self.home + template.format(**self.known, language=language)
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def _visits(world: World) -> None:
         body = {"code": code, "amount": 15, "reference": f"lasku {number}"}
         body |= {"service_date": world.known["today"], "worker": "Leena Lehto", "task_type": "lastenhoito"}
         made = await _ask(world, PROVIDER, "/v1/debits", body, key=f"visit-{number}")
-        world.known["debit" if number else "reversed_debit"] = made["debit_id"]
+        world.known[{0: "reversed_debit", 1: "asked_debit"}.get(number, "debit")] = made["debit_id"]
     undo = {"reason": "väärä perhe"}
     await _ask(world, PROVIDER, f"/v1/debits/{world.known['reversed_debit']}/reverse", undo, key="undo")
     said = {"reason": "kukaan ei tullut"}
@@ -107,6 +107,19 @@ async def _visits(world: World) -> None:
     booking = {"code": code, "amount": 60, "service_date": world.known["tomorrow"]}
     world.known["hold"] = (await _ask(world, PROVIDER, "/v1/holds", booking, key="booking"))["hold_id"]
     await _ask(world, "kuusirannan-hva", f"/v1/vouchers/{world.known['dead']}/suspend", {"reason": "muutto"}, key=None)
+    for link, voucher in (("link", "voucher"), ("suspended_link", "dead"), ("unused_link", "reached")):
+        world.known[link] = await _mailed_link(world, world.known[voucher])
+    answer = await world.here.client.post(f"/f/{world.known['link']}/visits/{world.known['debit']}", data={})
+    assert answer.status == 200, await answer.text()
+
+
+async def _mailed_link(world: World, voucher_id: str) -> str:
+    """What a mail with the voucher's code says after the path of the family's page."""
+    async with transaction(world.here.resources.pool) as conn:
+        row = await conn.fetchrow("SELECT organiser_id, code_id FROM vouchers WHERE voucher_id = $1", UUID(voucher_id))
+        pair = (row["organiser_id"], row["code_id"])
+        fields = await world.here.resources.delivery.secret_fields["voucher"](conn, [pair])
+    return fields[row["code_id"]]["link"].rsplit("/", 1)[1]
 
 
 async def _ask(world: World, owner: str, path: str, body: object, *, key: str | None) -> dict[str, Any]:

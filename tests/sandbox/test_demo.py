@@ -103,6 +103,8 @@ def secrets_of(data: Path) -> set[str]:
     journal = (data / "sandbox" / "sandbox.jsonl").read_text()
     codes = {found.replace(" ", "") for found in re.findall(r"\b[1-9]\d{3} \d{4} \d{4}\b", journal)}
     assert len(codes) >= 2
+    links = set(re.findall(r"/f/([\w-]{80,})", journal))
+    assert links, "no mail has a link to the family's page"
     told = facts(data)
     contacts = {PHONE, PHONE.removeprefix("+"), "0405550123", "5550123", EMAIL, EMAIL.partition("@")[0]}
     keys = {told["organiser_key"], told["provider_key"], told["support_key"]}
@@ -111,7 +113,7 @@ def secrets_of(data: Path) -> set[str]:
         keys |= {person["password"], person["totp_secret"]}
     own = {line.partition("=")[2] for line in (data / "secrets.env").read_text().splitlines()}
     own = {value for value in own if not value.startswith("AC")}  # an account's name, not a secret
-    return codes | contacts | keys | own
+    return codes | links | contacts | keys | own
 
 
 def test_once_tells_the_whole_story_twice_over_the_same_data_and_leaks_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from service.debits.operations.history import (
 )
 from service.debits.operations.holds import capture, find_hold, hold, list_holds, void
 from service.debits.operations.lookups import Lookup, Made, count_refused, find_lookup, keep_lookup, remember_made
+from service.debits.operations.of_voucher import WeekUse, visits_of_voucher, week_of_voucher
 from service.debits.operations.verdicts import Verdict
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Made",
     "Names",
     "Verdict",
+    "WeekUse",
     "capture",
     "charge",
     "count_refused",
@@ -39,5 +41,7 @@ __all__ = [
     "remember_made",
     "reverse",
     "validate",
+    "visits_of_voucher",
     "void",
+    "week_of_voucher",
 ]

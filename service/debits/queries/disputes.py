@@ -37,7 +37,10 @@ async def select_told_debit(
 
 
 SELECT_DEBIT = """
-SELECT e.voucher_id, e.provider_id, e.amount + (
+SELECT e.voucher_id, e.provider_id, e.entered_at > now() - interval '14 days' AS is_recent,
+       EXISTS (SELECT FROM disputes d
+                WHERE d.organiser_id = e.organiser_id AND d.entry_id = e.entry_id) AS was_disputed,
+       e.amount + (
     SELECT COALESCE(sum(r.amount), 0) FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id
 )::bigint AS amount_left
 FROM entries e WHERE e.organiser_id = $1 AND e.entry_id = $2 AND e.kind = 'debit'

@@ -15,6 +15,7 @@ from service.channels.sms_text import SmsMeasure, measure
 from service.db import Connection, autocommit, transaction
 from service.desk import operations
 from service.desk.pages.forms import CASEWORK, DecisionForm, read_posted, today, with_words
+from service.family.model import LINK_PATH
 from service.organisers.model import Organiser
 from service.organisers.operations import find_programme, list_programmes, organiser_by_id
 from service.problems import format_clock
@@ -189,7 +190,7 @@ async def _preview(
 
 
 def _texts(call: PageCall, organiser: Organiser, decision: NewDecision) -> Sequence[Preview]:
-    """The texts as they are sent, but for the code, which is made with the voucher: noughts stand for it."""
+    """The texts as they are sent, but for what is made with the voucher: noughts stand for the code."""
     code = "0" * call.resources.settings.code_digits
     contact = decision.contact
     visits, minutes = decision.weekly_caps
@@ -206,6 +207,7 @@ def _texts(call: PageCall, organiser: Organiser, decision: NewDecision) -> Seque
         ),
         "code": show_code(code),
         "code_digits": code,
+        "link": f"{call.resources.settings.public_url}{LINK_PATH}…",
     }
     templates = cast(DeliveringResources, call.resources).delivery.templates
     previews: list[Preview] = []

@@ -41,6 +41,7 @@ EVENTS = {
 ACTIONS_LOGGED = {
     "voucher.view": N_("read this page"),
     "voucher.found": N_("found it by searching"),
+    "voucher.view_by_link": N_("opened the link in the mail"),
     "voucher.resend": N_("sent again"),
     "voucher.replace_code": N_("new code"),
     "voucher.change_contact": N_("other contact"),

@@ -4,7 +4,14 @@ from service.vouchers.operations.changing import change_voucher, void_hold, vouc
 from service.vouchers.operations.issuing import CODE_DRAWS, CodesExhausted, issue_voucher, store_new_code
 from service.vouchers.operations.repair import queue_missing_messages
 from service.vouchers.operations.schedules import schedules
-from service.vouchers.operations.sending import Sent, change_contact, replace_code, resend, secret_fields
+from service.vouchers.operations.sending import (
+    Sent,
+    change_contact,
+    find_family_code,
+    replace_code,
+    resend,
+    secret_fields,
+)
 from service.vouchers.operations.states import cancel, confirm, lift_suppression, resume, suspend
 from service.vouchers.operations.viewing import (
     find_voucher,
@@ -23,6 +30,7 @@ __all__ = [
     "change_contact",
     "change_voucher",
     "confirm",
+    "find_family_code",
     "find_voucher",
     "find_voucher_of_ref",
     "issue_voucher",

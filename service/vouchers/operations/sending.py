@@ -22,6 +22,7 @@ from service.vouchers.model import (
     Beneficiary,
     Contact,
     ContactChange,
+    FamilyCode,
     TooManyResends,
     Voucher,
     VoucherNotOpen,
@@ -195,6 +196,14 @@ async def secret_fields(
     )
     opened = ((code_id, sealing.open_code(keys, code_id, sealed)) for code_id, sealed in rows)
     return {code_id: {"code": show_code(code), "code_digits": code} for code_id, code in opened}
+
+
+async def find_family_code(conn: Connection, keys: Keys, *, organiser_id: UUID, code_id: UUID) -> FamilyCode | None:
+    """The code for its family to see; None once it is replaced or its voucher is closed. Raises SealBroken."""
+    row = await queries.select_family_code(conn, organiser_id=organiser_id, code_id=code_id)
+    if row is None:
+        return None
+    return FamilyCode(row["voucher_id"], sealing.open_code(keys, code_id, row["sealed"]), row["language"])
 
 
 async def _lock_sendable(

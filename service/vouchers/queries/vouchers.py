@@ -234,6 +234,20 @@ async def select_live_codes(
     return [tuple(row) for row in await conn.fetch(SELECT_LIVE_CODES, organiser_ids, code_ids)]
 
 
+# Whom a link opens the page for: whoever has the code that is live now, until the voucher is closed.
+SELECT_FAMILY_CODE = """
+SELECT c.voucher_id, c.sealed, b.language
+  FROM codes c
+  JOIN vouchers v ON v.organiser_id = c.organiser_id AND v.voucher_id = c.voucher_id
+  JOIN beneficiaries b ON b.organiser_id = c.organiser_id AND b.voucher_id = c.voucher_id
+ WHERE c.organiser_id = $1 AND c.code_id = $2 AND c.superseded_at IS NULL AND v.state <> 'closed'
+"""
+
+
+async def select_family_code(conn: Connection, *, organiser_id: UUID, code_id: UUID) -> Record | None:
+    return await conn.fetchrow(SELECT_FAMILY_CODE, organiser_id, code_id)
+
+
 CONFIRM_DECISION = """
 UPDATE decisions SET status = 'confirmed', confirmed_at = now()
  WHERE organiser_id = $1 AND decision_id = $2 AND status = 'provisional'

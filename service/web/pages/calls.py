@@ -202,7 +202,9 @@ class PageCall:
 
     def in_language(self, language: str) -> str:
         """This same page in another language, for somebody who is not signed in."""
-        return str(self.raw.rel_url.update_query(lang=language)) if self.route.method == "GET" else f"?lang={language}"
+        if self.route.method != "GET" or self.route.by_link:
+            return f"?lang={language}"
+        return str(self.raw.rel_url.update_query(lang=language))
 
     def address(self, path: str) -> str:
         """A path of ours that keeps a language chosen on this page by someone who is not signed in."""
@@ -250,6 +252,9 @@ class PageRoute:
     max_bytes: int = MAX_BODY_BYTES
     """Of the form; more than usual is read only from somebody who may use the page."""
     read_timeout_s: float = READ_TIMEOUT_S
+    by_link: bool = False
+    """The address itself is the secret that opens the page: no session is looked for and no cookie set, and a form
+    carries no token, for no other site knows where to send one. Nothing there tells whose service this is."""
     script_sources: tuple[str, ...] = ()
     """More for the page's script-src, e.g. 'wasm-unsafe-eval' for a scanner."""
     for_everybody: bool = False

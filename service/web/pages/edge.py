@@ -119,7 +119,7 @@ def _begin(raw: web.Request, page: PageRoute, resources: PageResources) -> PageC
 
 async def _recognise(call: PageCall) -> PageCall:
     """Who looks, and in the language that they chose."""
-    token = call.token.value
+    token = None if call.route.by_link else call.token.value
     visitor = await call.resources.visitor(token) if token else None
     if visitor is None:
         return call
@@ -139,7 +139,8 @@ async def _answer(call: PageCall) -> Reply | Stream:
         call = replace(call, form=await _read_form(call.raw, max_bytes, timeout_s))
         if page.roles is not None and visitor is None:
             return ended
-        check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
+        if not page.by_link:
+            check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
     if page.roles is not None:
         if visitor is None:
             there = quote(call.raw.rel_url.raw_path_qs, safe="")

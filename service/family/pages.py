@@ -1,0 +1,137 @@
+"""The family's page and its question "did this visit not happen?". No account, no cookie, no script.
+
+The address is the secret: whoever has it may look, and nothing that a browser sends by itself opens anything. So there
+is no session, and a form needs no token against other sites: none of them knows where to send one. Looking changes
+nothing, for mail servers look, too; only a pressed button does.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Annotated
+
+from pydantic import Field
+
+from service.channels.rendering import qr_png
+from service.db import autocommit, transaction
+from service.family import operations
+from service.family.model import LINK_PATH, FamilyLinkDead
+from service.family.operations import FamilyPage
+from service.problems import problem
+from service.vouchers.codes import show_code
+from service.vouchers.decisions import helsinki_day
+from service.vouchers.texts import code_address
+from service.web.calls import Reply, Stream
+from service.web.pages import PAGE_LANGUAGES, FormModel, PageCall, PageHandler, PageReply, PageRoute, redirect, render
+
+SENTENCE_MAX = 300
+
+
+class DisputeForm(FormModel):
+    sentence: Annotated[str, Field(max_length=SENTENCE_MAX)] | None = None
+
+
+def by_link(handler: PageHandler) -> PageHandler:
+    """One and the same page for a link that opens nothing, whatever is wrong with it."""
+
+    @wraps(handler)
+    async def handle(call: PageCall) -> Reply | Stream:
+        try:
+            return await handler(call)
+        except FamilyLinkDead as error:
+            told = replace(call, problem=problem(error.code, error.details, call.language))
+            return await render(told, "family/dead.html", status=404)
+
+    return handle
+
+
+@by_link
+async def show_page(call: PageCall) -> PageReply:
+    """The voucher: its code, what is left, and every visit."""
+    call, page = await _open(call)
+    code, today = page.code, helsinki_day(datetime.now(UTC))
+    return await render(
+        call,
+        "family/page.html",
+        page=page,
+        code=None if code is None else show_code(code),
+        picture=None if code is None else _picture(call, code),
+        coming=[each for each in page.history.versions if each.outcome is None],
+        here=_address(call),
+        now=datetime.now(UTC),
+        today=today,
+    )
+
+
+@by_link
+async def show_visit(call: PageCall) -> PageReply:
+    """One visit, and the question whether it did not happen; once that was said, what comes next."""
+    call, page = await _open(call)
+    visit = page.visit(call.path_id("debit_id", FamilyLinkDead))
+    now = datetime.now(UTC)
+    return await render(call, "family/visit.html", page=page, visit=visit, here=_address(call), now=now)
+
+
+@by_link
+async def dispute(call: PageCall) -> PageReply:
+    """Keep that the visit did not happen, and ask for a person."""
+    debit_id = call.path_id("debit_id", FamilyLinkDead)
+    form = call.form_as(DisputeForm)
+    async with transaction(call.resources.pool) as conn:
+        await operations.say_it_did_not_happen(
+            conn,
+            call.resources.keys,
+            link=call.raw.match_info["link"],
+            debit_id=debit_id,
+            sentence=form.sentence,
+        )
+    return await redirect(call, f"{_address(call)}/visits/{debit_id}")
+
+
+async def _open(call: PageCall) -> tuple[PageCall, FamilyPage]:
+    """The page, and the call in the family's own language unless another was chosen."""
+    async with autocommit(call.resources.pool) as conn:
+        page = await operations.open_page(
+            conn, call.resources.keys, link=call.raw.match_info["link"], today=helsinki_day(datetime.now(UTC))
+        )
+    chosen = call.raw.query.get("lang") in PAGE_LANGUAGES
+    if chosen or page.language not in PAGE_LANGUAGES:
+        return call, page
+    return replace(call, language=page.language), page
+
+
+def _address(call: PageCall) -> str:
+    return LINK_PATH + call.raw.match_info["link"]
+
+
+def _picture(call: PageCall, code: str) -> str:
+    png = qr_png(code_address(call.resources.settings.public_url, code))
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+PAGES: tuple[PageRoute, ...] = (
+    PageRoute(
+        "GET", LINK_PATH + "{link}", show_page, roles=None, by_link=True, summary="A family's voucher and its visits"
+    ),
+    PageRoute(
+        "GET",
+        LINK_PATH + "{link}/visits/{debit_id}",
+        show_visit,
+        roles=None,
+        by_link=True,
+        summary="One visit of a family",
+    ),
+    PageRoute(
+        "POST",
+        LINK_PATH + "{link}/visits/{debit_id}",
+        dispute,
+        roles=None,
+        by_link=True,
+        form=show_visit,
+        summary="Say that a visit did not happen",
+    ),
+)
+PUBLIC = frozenset(page.path for page in PAGES)
