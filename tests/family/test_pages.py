@@ -120,7 +120,7 @@ async def test_a_visit_is_disputed_once_however_often_the_button_is_pressed(here
 
 async def test_what_was_taken_back_or_is_old_is_not_asked_for(here: Installation) -> None:
     voucher_id, link = await granted(here)
-    old, undone = await charge(here, voucher_id), await charge(here, voucher_id)
+    old, undone = await charge(here, voucher_id), await charge(here, voucher_id, 90)
     await here.call(PROVIDER, "POST", f"/v1/debits/{undone}/reverse", {"reason": "väärä"}, key="undo")
     async with transaction(here.resources.pool) as conn:
         await conn.execute("UPDATE entries SET entered_at = now() - interval '15 days' WHERE entry_id = $1", UUID(old))
