@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -27,11 +28,17 @@ from service.channels.queries.inbound import InboundText
 from service.channels.suppressions import SuppressionReason
 from service.crypto import Keys
 from service.db import Connection, Pool, transaction
+from service.errors import RequestInFlight
 
 log = structlog.get_logger()
 
 BY_RECIPIENT = "recipient"
 _JUNK_MAX = 64
+
+# A gateway brings a text once, and waits 15 s for its answer: what is refused then is lost. One text of a number is
+# taken after the other, and a PIN takes its time to check: those that come together wait, without a connection.
+PATIENCE_S = 12.0
+AGAIN_AFTER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +102,22 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
 
     Idempotent by the gateway's reference. STOP and START always count; anything else is answered unless a machine
     seems to be writing, or the number has had its answers for today (`inbound.reason_for_silence`). Nothing of the
-    words is kept. What a worker's text charges is committed with its answer, or neither is. Raises RequestInFlight,
-    DatabaseUnavailable, OutcomeUnknown.
+    words is kept. What a worker's text charges is committed with its answer, or neither is. Waits while another text of
+    the number, or another charge of the voucher, is under way; raises RequestInFlight when that lasts longer than the
+    gateway does, DatabaseUnavailable, OutcomeUnknown.
     """
+    clock = asyncio.get_running_loop()
+    gives_up_at = clock.time() + PATIENCE_S
+    while True:
+        try:
+            return await _take_text(pool, keys, reception, incoming)
+        except RequestInFlight:  # undone: nothing of it is there yet
+            if clock.time() > gives_up_at:
+                raise
+        await asyncio.sleep(AGAIN_AFTER_S)
+
+
+async def _take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Incoming) -> tuple[UUID, ...]:
     intent, phone = read_intent(incoming.body), read_sender(incoming.sender, reception.countries)
     sender = phone or incoming.sender[:_JUNK_MAX]
     text = InboundText(
@@ -108,7 +128,8 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
         intent=intent,
     )
     async with transaction(pool) as conn:
-        await queries.lock_sender(conn, sender_index=text.sender_index)
+        if not await queries.lock_sender(conn, sender_index=text.sender_index):
+            raise RequestInFlight
         if not await queries.insert_text(conn, text=text):
             metrics.inbound_texts.labels(intent, "duplicate").inc()
             return ()

@@ -9,12 +9,13 @@ from service.channels.inbound import ANSWERING, Asked, Effect, History
 from service.db import Connection
 
 # Texts of one number are taken one after the other: two at once would each find that the other was not answered yet.
-LOCK_SENDER = "SELECT pg_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 0))"
+# Nobody waits for it on a connection: a dozen texts of one number would leave the others none.
+LOCK_SENDER = "SELECT pg_try_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 0))"
 
 
-async def lock_sender(conn: Connection, *, sender_index: bytes) -> None:
-    """Wait until this transaction is the only one with a text of this number."""
-    await conn.execute(LOCK_SENDER, sender_index)
+async def lock_sender(conn: Connection, *, sender_index: bytes) -> bool:
+    """Whether this transaction is the only one with a text of this number, until it ends."""
+    return bool(await conn.fetchval(LOCK_SENDER, sender_index))
 
 
 @dataclass(frozen=True, slots=True)
