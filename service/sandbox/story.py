@@ -137,7 +137,7 @@ async def read_mail(scene: Scene) -> Scene:
 
 
 async def open_link(scene: Scene) -> Scene:
-    """That family opens the link in its mail: its code, what is left, and every visit, without any password."""
+    """No password is asked for: the family sees its code, what is left, and every visit."""
     scene.screen.lines([f"> {scene.mailed_link}"])
     answer = await scene.client.page(scene.mailed_link)
     expect(answer.status == 200, f"expected 200, got {answer.status}")
