@@ -86,7 +86,7 @@ def command_line(database_url: str, redis_url: str) -> CommandLine:
 
 def test_a_set_up_that_is_run_again_says_the_same_and_changes_nothing(command_line: CommandLine) -> None:
     again = [command_line.run(line).stdout for line in SET_UP]
-    assert again[1] == "Organiser county: Kuusirannan hyvinvointialue\n"
+    assert again[1] == "Organiser county: Kuusirannan hyvinvointialue; providers are listed at kuusiranta.example/ps\n"
     assert again[4] == "2077474-0 is approved for kotipalvelu by kuusiranta from 2026-01-01 to 2026-12-31\n"
 
 
