@@ -22,6 +22,8 @@ When = Literal["weekday", "evening", "saturday", "sunday", "holiday"]
 Slug = Annotated[str, Field(min_length=1, max_length=40)]
 Text = Annotated[str, Field(max_length=TEXT_MAX)]
 Cents = Annotated[int | None, Field(description="In cents; none: not known")]
+# No `time`: that format of JSON Schema is RFC 3339's, which wants an offset, and an evening has none.
+Clock = Annotated[str, Field(pattern=r"^\d\d:\d\d$", description="In Finland", examples=["18:00"])]
 
 
 class ProgrammesQuery(QueryModel):
@@ -59,8 +61,8 @@ class ListedProgramme(AnswerModel):
     names: dict[str, str]
     unit: Unit
     voucher_pays_at_most: Annotated[Bands | None, Field(description="None: a sum of money")]
-    evening_from: Annotated[time | None, Field(description="None: an evening is charged as the day is")]
-    evening_to: time | None
+    evening_from: Annotated[Clock | None, Field(description="None: an evening is charged as the day is")]
+    evening_to: Clock | None
     free_by_law: bool
     providers: Annotated[int, Field(description="How many are listed")]
 
@@ -74,8 +76,8 @@ class ListedProgramme(AnswerModel):
             names=dict(offer.names),
             unit=offer.unit,
             voucher_pays_at_most=_bands(offer.values),
-            evening_from=offer.evening_from,
-            evening_to=offer.evening_to,
+            evening_from=_clock(offer.evening_from),
+            evening_to=_clock(offer.evening_to),
             free_by_law=offer.free_by_law,
             providers=offer.providers,
         )
@@ -176,6 +178,10 @@ async def list_providers(call: Call) -> Reply:
         next_cursor=None if found.next_place is None else write_cursor(found.next_place),
     )
     return for_everybody(call.raw, Reply(body=body, headers=HEADERS))
+
+
+def _clock(moment: time | None) -> str | None:
+    return None if moment is None else f"{moment:%H:%M}"
 
 
 def _bands(cents: object) -> Bands | None:
