@@ -42,7 +42,7 @@ FIELDS = {
     "help_phone": "014 266 3501",
     "directory": "eka.fi/ps",
 }
-SECRET = {"code": "4827 0315 9268", "code_digits": "482703159268"}
+SECRET = {"code": "4827 0315 9268", "code_digits": "482703159268", "link": "https://seteli.test/f/x"}
 SETTINGS = {  # of a command beside it, as environment; its database is down unless told otherwise
     "DATABASE_URL": "postgresql://app@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9",

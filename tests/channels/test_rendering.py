@@ -28,6 +28,7 @@ FIELDS = {
     "directory": "eka.fi/ps",
     "code": "4827 0315 9268",
     "code_digits": "482703159268",
+    "link": "https://seteli.test/f/x",
 }
 
 

@@ -128,7 +128,7 @@ async def test_a_whole_voucher_mail_survives_the_way() -> None:
     content = Templates().render_email(
         "voucher",
         "sv",
-        fields | {"code": "4827 0315 9268"},
+        fields | {"code": "4827 0315 9268", "link": "https://seteli.test/f/x"},
         images=(Image("qr", "image/png", qr_png("https://a.example/provider#1")),),
         message_id="m1",
     )

@@ -11,7 +11,7 @@ import pytest
 
 from service.db import Connection, Pool, transaction
 from service.vouchers import operations
-from service.vouchers.operations.schedules import apply_due_changes
+from service.vouchers.operations.schedules import apply_due_changes, schedules
 from service.vouchers.queries import schedules as queries
 from tests.installations import Installation, install, settings_for
 from tests.vouchers.changed import DAY, Changed, assert_money_adds_up, changed, today
@@ -28,7 +28,7 @@ async def here(database_url: str, redis_url: str) -> AsyncIterator[Installation]
 
 async def run(here: Installation) -> list[int]:
     """Everything once, as one worker does it: lapsed, applied, expired, closed."""
-    return [await work() for work in here.resources.delivery.schedules]
+    return [await work() for work in schedules(here.resources.pool, here.resources.keys)]
 
 
 async def test_a_voucher_expires_the_day_after_its_last_one_and_late_visits_are_still_paid(here: Installation) -> None:
