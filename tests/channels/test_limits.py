@@ -35,7 +35,7 @@ def office(pool: Pool) -> Office:
 
 
 async def queue(office: Office, *, kind: str = "voucher", priority: int = 5, **contacts: str) -> UUID:
-    message = replace(office.message(**contacts), priority=priority, subject_id=uuid4())
+    message = office.message(**contacts)._replace(priority=priority, subject_id=uuid4())
     async with transaction(office.pool) as conn:
         message_id = await queue_message(conn, KEYS, message)
         await conn.execute("UPDATE messages SET kind = $2 WHERE message_id = $1", message_id, kind)

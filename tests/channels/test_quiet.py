@@ -48,7 +48,7 @@ def wake_up(office: Office) -> None:
 
 async def queue(office: Office, *, priority: int = PATIENT_PRIORITY, email: str | None = None) -> UUID:
     async with transaction(office.pool) as conn:
-        return await queue_message(conn, KEYS, replace(office.message(email=email), priority=priority))
+        return await queue_message(conn, KEYS, office.message(email=email)._replace(priority=priority))
 
 
 async def claim(office: Office) -> list[Sending]:

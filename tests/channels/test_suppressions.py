@@ -206,7 +206,7 @@ async def test_the_other_channel_is_used_at_once_and_both_suppressed_needs_a_per
 
 async def test_a_family_that_prefers_mail_gets_a_text_when_its_address_is_refused(office: Office) -> None:
     office.email.script = [Refused("550 5.1.1", Action.BAD_CONTACT)]
-    message = replace(office.message(), contacts=Contacts(phone=PHONE, email=MAIL, preferred="email"))
+    message = office.message()._replace(contacts=Contacts(phone=PHONE, email=MAIL, preferred="email"))
     async with transaction(office.pool) as conn:
         message_id = await queue_message(conn, KEYS, message)
     await send_all(office)
