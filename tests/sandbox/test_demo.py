@@ -103,7 +103,8 @@ def secrets_of(data: Path) -> set[str]:
     journal = (data / "sandbox" / "sandbox.jsonl").read_text()
     codes = {found.replace(" ", "") for found in re.findall(r"\b[1-9]\d{3} \d{4} \d{4}\b", journal)}
     assert len(codes) >= 2
-    links = set(re.findall(r"/f/([\w-]{80,})", journal))
+    unfolded = journal.replace("=\\r\\n", "")  # quoted-printable folds long lines, wherever it pleases
+    links = set(re.findall(r"/f/([\w-]{80,})", unfolded))
     assert links, "no mail has a link to the family's page"
     told = facts(data)
     contacts = {PHONE, PHONE.removeprefix("+"), "0405550123", "5550123", EMAIL, EMAIL.partition("@")[0]}
