@@ -12,9 +12,9 @@ SeteliError
 ├── RulesChanging          the rules changed three times while one visit was worked out
 ├── LookupUnknown, LookupUsed        of the pages: the code was typed too long ago, or was charged with already
 └── DebitRefused           a rule of the voucher or its programme says no
-    ├── VoucherClosed … InsufficientValue, in the order below
+    ├── VoucherClosed … PossibleDuplicate, in the order below
 
-The rules themselves run in the database, in `check_charge` (migrations/0035), on the row that is being charged.
+The rules themselves run in the database, in `check_charge` (migrations/0048), on the row that is being charged.
 tests/debits/rule_model.py says the same in Python, and random histories hold the two together.
 """
 
@@ -230,13 +230,6 @@ class OwnContributionNotAllowed(DebitRefused):
     code = "own_contribution_not_allowed"
 
 
-class PossibleDuplicate(DebitRefused):
-    """A visit that began at the same moment is charged or held already; or, where no times are told, one that is like
-    this one in all that is told. `allow_duplicate` says that this is another."""
-
-    code = "possible_duplicate"
-
-
 class WeeklyVisitsUsed(DebitRefused):
     """`used_visits` of the week's `weekly_visits` are used or held; there is room from `next_allowed_date` on."""
 
@@ -253,6 +246,13 @@ class InsufficientValue(DebitRefused):
     """Less is left (`available`) than was asked for (`requested`)."""
 
     code = "insufficient_value"
+
+
+class PossibleDuplicate(DebitRefused):
+    """A visit that began at the same moment is charged or held already; or, where no times are told, one that is like
+    this one in all that is told. `allow_duplicate` says that this is another. A question, so it comes last."""
+
+    code = "possible_duplicate"
 
 
 DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
@@ -272,10 +272,10 @@ DEBIT_REFUSALS: tuple[type[DebitRefused], ...] = (
     AmountDiffersFromTimes,
     AmountNotInSteps,
     OwnContributionNotAllowed,
-    PossibleDuplicate,
     WeeklyVisitsUsed,
     WeeklyMinutesUsed,
     InsufficientValue,
+    PossibleDuplicate,
 )
 CODE_REFUSALS: tuple[type[SeteliError], ...] = (CredentialBlocked, CodeUnknown, NotApprovedOnDate, CodeSuperseded)
 

@@ -268,9 +268,9 @@ class Voucher:
             self.refusal_by_state(ask, what, today, now, rules)
             or self.refusal_by_programme(ask, what, rules, hold)
             or self.refusal_by_amount(rules, found, told, hold, partial=ask.partial)
-            or ("possible_duplicate" if self.is_double(ask, what, found, hold, now) else None)
             or self.refusal_by_week(ask, found, hold)
             or self.refusal_by_value(ask, what, rules, found, hold)
+            or ("possible_duplicate" if self.is_double(ask, what, found, hold, now) else None)
         )
         found = replace(found, refusal=refusal, used=self.week_use(ask.day, hold))
         if refusal in ("weekly_visits_used", "weekly_minutes_used"):

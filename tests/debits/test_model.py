@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
@@ -135,11 +134,10 @@ def check_replay(ledger: Ledger, key: str, request: object, row) -> None:
         assert (row["outcome"], row["replayed"]) == ("idempotency_key_reused", False)
 
 
-@pytest.mark.parametrize("error", DEBIT_REFUSALS)
-def test_every_refusal_has_its_place_in_the_database_function_in_the_same_order(error: type) -> None:
+def test_every_refusal_has_its_place_in_the_database_function_in_the_same_order() -> None:
     from service.db import MIGRATIONS
 
-    text = (MIGRATIONS / "0035_firmer_rules.sql").read_text()
+    texts = [path.read_text() for path in sorted(MIGRATIONS.glob("*.sql"))]
+    text = next(text for text in reversed(texts) if "FUNCTION check_charge(" in text)
     places = [text.index(f"THEN '{each.code}'") for each in DEBIT_REFUSALS]
     assert places == sorted(places)
-    assert f"THEN '{error.code}'" in text
