@@ -19,8 +19,9 @@ from service.channels.inbound import (
     reason_for_silence,
 )
 from service.channels.languages import KEYWORDS, fold_keyword
-from service.channels.operations import Incoming, Inquiry, Reception, Replied, standing, take_text
+from service.channels.operations import Incoming, Inquiry, Reception, Replied, inbound, standing, take_text
 from service.db import Connection, Pool, transaction
+from service.errors import RequestInFlight
 from tests.channels.post_office import KEYS, Office
 
 PHONE = "+358401234567"
@@ -302,3 +303,70 @@ async def test_an_answer_that_fails_leaves_nothing_behind(desk: Desk) -> None:
         await take_text(desk.office.pool, KEYS, Reception(fail, ("FI",), 1), incoming)
     assert await desk.effects() == []
     assert len(await desk.text("saldo", reference="SM1")) == 1
+
+
+# Texts of one number that come together
+
+
+@dataclass
+class SlowDesk(Desk):
+    """Has its hands full with the first text until it is told to go on; the transaction keeps the number meanwhile."""
+
+    is_busy: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def reply(self, conn: Connection, inquiry: Inquiry) -> Replied:
+        self.is_busy.set()
+        await self.may_go_on.wait()
+        return await super().reply(conn, inquiry)
+
+
+@pytest.fixture
+def slow_desk(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> SlowDesk:
+    monkeypatch.setattr(inbound, "AGAIN_AFTER_S", 0.001)
+    return SlowDesk(Office(pool))
+
+
+@pytest.fixture
+def found_taken(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a text has found its number taken by another."""
+    found, lock_sender = asyncio.Event(), inbound.queries.lock_sender
+
+    async def lock(conn: Connection, *, sender_index: bytes) -> bool:
+        if not await lock_sender(conn, sender_index=sender_index):
+            found.set()
+            return False
+        return True
+
+    monkeypatch.setattr(inbound.queries, "lock_sender", lock)
+    return found
+
+
+async def test_a_text_waits_for_the_one_before_it_and_is_answered(
+    slow_desk: SlowDesk, found_taken: asyncio.Event
+) -> None:
+    first = asyncio.create_task(slow_desk.text("saldo", reference="SM1"))
+    await slow_desk.is_busy.wait()
+    second = asyncio.create_task(slow_desk.text("apua", reference="SM2"))
+    await found_taken.wait()
+    assert (await slow_desk.effects(), second.done()) == ([], False)
+    slow_desk.may_go_on.set()
+    assert [len(ids) for ids in await asyncio.gather(first, second)] == [1, 1]
+    assert [asked.intent for asked in slow_desk.asked] == ["balance", "help"]
+    assert await slow_desk.effects() == ["answered", "answered"]
+
+
+async def test_when_patience_ends_a_text_is_refused_whole_and_may_be_brought_again(
+    slow_desk: SlowDesk, found_taken: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "PATIENCE_S", 0.0)
+    first = asyncio.create_task(slow_desk.text("saldo", reference="SM1"))
+    await slow_desk.is_busy.wait()
+    with pytest.raises(RequestInFlight):
+        await slow_desk.text("STOP", reference="SM2")
+    assert found_taken.is_set()
+    slow_desk.may_go_on.set()
+    await first
+    assert (await slow_desk.effects(), await slow_desk.is_suppressed()) == (["answered"], False)
+    await slow_desk.text("STOP", reference="SM2")
+    assert (await slow_desk.effects(), await slow_desk.is_suppressed()) == (["answered", "stopped"], True)

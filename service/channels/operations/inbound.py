@@ -35,8 +35,10 @@ log = structlog.get_logger()
 BY_RECIPIENT = "recipient"
 _JUNK_MAX = 64
 
-# A gateway brings a text once, and waits 15 s for its answer: what is refused then is lost. One text of a number is
-# taken after the other, and a PIN takes its time to check: those that come together wait, without a connection.
+# Twilio waits 15 s for the answer to a text that it brings, connecting and its retry of a failed connection included,
+# and grants nobody more (its page "Webhooks: connection overrides": read timeout and total time, 15 000 ms each, the
+# default and the most). A refusal it does not bring again: that text is lost. One text of a number is taken after the
+# other, and a PIN takes its time to check: those that come together wait, without a connection; 3 s are the last try's.
 PATIENCE_S = 12.0
 AGAIN_AFTER_S = 0.1
 
