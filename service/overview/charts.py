@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -21,7 +22,7 @@ SVG = "http://www.w3.org/2000/svg"
 WIDTH, HEIGHT, ROW_HEIGHT = 420, 260, 34
 FONT_SIZE = 13
 LABELS_MAX = 7
-LABEL_LENGTH = 32
+LABEL_LENGTH = 30
 PATTERNS = 6
 _STYLE = Style(label_font_size=FONT_SIZE, major_label_font_size=FONT_SIZE, font_family="sans-serif")
 _TILES = (
@@ -105,7 +106,9 @@ def rows(
     kind = pygal.HorizontalStackedBar if stacked else pygal.HorizontalBar
     chart = kind(**_settings(top or drawn, show) | {"height": height})
     upwards = [Series(each.name, list(reversed(each.values))) for each in series]
-    return _draw(chart, name, label, [_shortened(each) for each in reversed(places)], upwards)
+    labels = [_in_lines(each) for each in reversed(places)]
+    # Pygal leaves as much room as the longest label needs, so it is told the longest line of each.
+    return _draw(chart, name, label, [max(each, key=len) for each in labels], upwards, labels=labels)
 
 
 def _highest(series: Sequence[Series], *, stacked: bool) -> float:
@@ -147,13 +150,21 @@ def _thinned(places: Sequence[str]) -> Sequence[str]:
     return [place if number % every == 0 else "" for number, place in enumerate(places)]
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LABEL_LENGTH else f"{text[: LABEL_LENGTH - 1]}…"
+def _in_lines(text: str) -> Sequence[str]:
+    """A long label in two lines, and the rest of it left out: the table beside the picture has it whole."""
+    return textwrap.wrap(text, LABEL_LENGTH, max_lines=2, placeholder=" …") or [""]
 
 
 def _draw(
-    chart: pygal.graph.graph.Graph, name: str, label: str, places: Sequence[str], series: Sequence[Series]
+    chart: pygal.graph.graph.Graph,
+    name: str,
+    label: str,
+    places: Sequence[str],
+    series: Sequence[Series],
+    *,
+    labels: Sequence[Sequence[str]] = (),
 ) -> Picture:
+    """`labels` are those of the places in lines, for a chart that lies."""
     chart.x_labels = list(places)
     for each in series:
         chart.add(each.name, list(each.values))
@@ -162,6 +173,7 @@ def _draw(
     root.set("role", "img")
     root.set("aria-label", label)
     root.set("class", "picture")
+    _write_labels(root, labels)
     root.insert(0, _patterns(prefix, range(len(series))))
     for number in range(len(series)):
         for group in root.iter():
@@ -181,6 +193,19 @@ def _cleaned(root: ET.Element) -> ET.Element:
             if _local(child) in _UNWANTED or _UNWANTED_GROUPS & set(child.get("class", "").split()):
                 parent.remove(child)
     return root
+
+
+def _write_labels(root: ET.Element, labels: Sequence[Sequence[str]]) -> None:
+    """Those of two lines above and below where pygal has put one."""
+    axes = (each for each in root.iter() if _local(each) == "g" and each.get("class", "").startswith("axis y"))
+    texts = [each for axis in axes for each in axis.iter() if _local(each) == "text"]
+    for text, lines in zip(texts, labels, strict=False):
+        if len(lines) == 2:
+            text.text = None
+            for line, down in zip(lines, ("-0.55em", "1.1em"), strict=True):
+                ET.SubElement(
+                    text, text.tag.removesuffix("text") + "tspan", {"x": text.get("x", "0"), "dy": down}
+                ).text = line
 
 
 def _local(element: ET.Element) -> str:

@@ -11,8 +11,10 @@ from rich.console import Console
 from service.crypto import Keys
 from service.db import Pool, transaction
 from service.providers.operations import authenticate, revoke_key
+from service.sandbox.backdating import load_months
 from service.sandbox.client import StepFailed, World, open_client
 from service.sandbox.home import Home
+from service.sandbox.paperwork import load_paperwork
 from service.sandbox.past import Teller, tell_past
 from service.sandbox.people import DemoLogin, load_people
 from service.sandbox.sample import HOME_AID, DemoKeys, load_key, load_keys, load_sample
@@ -39,7 +41,7 @@ async def load_data(home: Home, pool: Pool, keys: Keys) -> Loaded:
 
 
 async def load_past(home: Home, world: World, pool: Pool, keys: Keys, console: Console) -> None:
-    """The weeks before, once for a data folder; finished by the next start if this one is cut short.
+    """The months and weeks before, once for a data folder; finished by the next start if this one is cut short.
 
     The story does without: when something of it is refused, that is said, and the demo goes on.
     """
@@ -51,6 +53,8 @@ async def load_past(home: Home, world: World, pool: Pool, keys: Keys, console: C
     console.print("Loading some weeks of decisions and visits …")
     async with transaction(pool) as conn:
         other_key = await load_key(conn, None, business_id=HOME_AID.business_id)
+    await load_months(pool, keys, day)
+    await load_paperwork(pool, keys, day)
     try:
         async with open_client(world) as first, open_client(replace(world, provider_key=other_key)) as other:
             await tell_past(Teller(first, other, pool, keys), day)

@@ -1,8 +1,8 @@
-"""What the demo's organiser and providers did in the weeks before it was started, so that its pages have something on.
+"""What the demo's organiser and providers did in the days before it was started, so that its pages have something on.
 
 Told once for a data folder, over HTTP as their systems would, by days counted back from the start: so it is the same
-each time, and doing it again changes nothing. The texts go out, to the sandbox's phones. Only a voucher that has
-already expired cannot be granted over HTTP today; it is granted as of its own day.
+each time, and doing it again changes nothing. The texts go out, to the sandbox's phones. What is longer ago than that
+is in `months`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from uuid import UUID
 
 from service.crypto import Keys
 from service.db import Pool, transaction
-from service.organisers.operations import find_organiser, find_programme
+from service.organisers.operations import find_organiser
 from service.sandbox.client import Answer, Client, expect
-from service.sandbox.sample import CLEANING, COUNTY, COUPLE_THERAPY, HOME_HELP, LOADED_BY
+from service.sandbox.sample import CLEANING, COUNTY, COUPLE_THERAPY, HOME_HELP
 from service.vouchers import operations as vouchers
-from service.vouchers.decisions import PostedDecision, read_decision
 
 Json = Mapping[str, Any]
 AT_ONCE = 8
@@ -30,7 +29,8 @@ LOOK_S = 0.1
 DELIVERED_WITHIN_S = 2.0
 LANDLINE = "+358400030006"  # the sandbox's phone network brings no text there: somebody has to look at it
 
-HOME_HELP_VOUCHERS, THERAPY_VOUCHERS, CLEANING_VOUCHERS, EXPIRED_VOUCHERS = 17, 7, 5, 1
+HOME_HELP_VOUCHERS, THERAPY_VOUCHERS, CLEANING_VOUCHERS = 8, 2, 2
+FAMILIES = 10
 _INITIALS = ("M. V.", "A. H.", "T. L.", "S. N.", "E. R.", "J. B.", "K. S.", "L. M.", "P. K.", "H. T.", "R. A.")
 _WORKERS = ("Leena Lehto", "Anna Aalto", "Sari Sund")
 _MUNICIPALITIES = ("Leppälahti", "Kuusijärvi", "Pihlajaniemi")
@@ -75,28 +75,26 @@ class Teller:
 
 
 def past_vouchers(day: date) -> Sequence[PastVoucher]:
-    """Everything that was granted and charged, the same for the same day. The last one has expired."""
+    """Everything that was granted and charged, the same for the same day."""
     counts = (
         (HOME_HELP, HOME_HELP_VOUCHERS),
         (COUPLE_THERAPY, THERAPY_VOUCHERS),
         (CLEANING, CLEANING_VOUCHERS),
-        (HOME_HELP, EXPIRED_VOUCHERS),
     )
     programmes = [programme for programme, count in counts for _ in range(count)]
     return [_past_voucher(day, number, programme) for number, programme in enumerate(programmes)]
 
 
 def _past_voucher(day: date, number: int, programme: str) -> PastVoucher:
-    is_expired = number == HOME_HELP_VOUCHERS + THERAPY_VOUCHERS + CLEANING_VOUCHERS
-    starts_on = day - timedelta(days=44 if is_expired else 12 + number * 7 % 30)
-    ends_on = day - timedelta(days=3) if is_expired else starts_on + timedelta(days=(20, 90, 120, 180)[number % 4] + 25)
-    granted, visits = {HOME_HELP: (1440, 3), COUPLE_THERAPY: (8, 2), CLEANING: (40_000, 3)}[programme]
+    starts_on = day - timedelta(days=7 + number * 5 % 6)
+    ends_on = starts_on + timedelta(days=(19, 90, 120, 180)[number % 4])
+    granted, visits = {HOME_HELP: (1440, 2), COUPLE_THERAPY: (8, 1), CLEANING: (40_000, 2)}[programme]
     decision: dict[str, Any] = {
         "decision_ref": f"KP-{day:%y%m%d}-{number + 1:02}",
         "programme": programme,
         "status": "provisional" if number % 5 == 0 else "confirmed",
-        "client_ref": f"perhe-{day:%y%m%d}-{number % 26 + 1:02}",  # a few families have two vouchers
-        "beneficiary": _beneficiary(number % 26),
+        "client_ref": f"perhe-{day:%y%m%d}-{number % FAMILIES + 1:02}",  # two families have two vouchers
+        "beneficiary": _beneficiary(number % FAMILIES),
         "granted": granted,
         "valid_from": starts_on.isoformat(),
         "valid_to": ends_on.isoformat(),
@@ -114,7 +112,7 @@ def _beneficiary(family: int) -> Json:
         "initials": _INITIALS[family % len(_INITIALS)],
         "municipality": _MUNICIPALITIES[family % len(_MUNICIPALITIES)],
     }
-    if family == 11:
+    if family == 7:
         return {**known, "phone": LANDLINE}
     if family % 6 == 4:
         return {**known, "email": f"perhe{family:02}@posti.example"}
@@ -123,7 +121,7 @@ def _beneficiary(family: int) -> Json:
 
 def _visit(decision: Json, programme: str, number: int, turn: int, *, day: date) -> PastVisit:
     """One every few days from the beginning of the voucher on, never on the day of the start itself."""
-    on = date.fromisoformat(decision["valid_from"]) + timedelta(days=1 + turn * 5 - turn // 2)
+    on = date.fromisoformat(decision["valid_from"]) + timedelta(days=1 + turn * 5)
     body: dict[str, Any] = {"service_date": on.isoformat(), "reference": f"lasku {on:%y%m%d}-{number + 1:02}"}
     if programme == HOME_HELP:
         minutes, hour = _LENGTHS[(number + turn) % 4], 8 + (number * 3 + turn * 2) % 8
@@ -144,7 +142,7 @@ async def tell_past(teller: Teller, day: date) -> None:
     Idempotent for the same day. Raises StepFailed when something is refused.
     """
     past = past_vouchers(day)
-    granted = await _gather([partial(_tell_voucher, teller, each, day) for each in past])
+    granted = await _gather([partial(_tell_voucher, teller, each) for each in past])
     await _tell_exceptions(teller, past, granted, day)
     deadline, waiting = time.monotonic() + DELIVERED_WITHIN_S, list(granted)
     while waiting and time.monotonic() < deadline:
@@ -165,54 +163,15 @@ async def _gather(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
     return list(await asyncio.gather(*map(in_its_place, calls)))
 
 
-async def _tell_voucher(teller: Teller, past: PastVoucher, day: date) -> Granted:
-    if date.fromisoformat(past.decision["valid_to"]) < day:
-        voucher_id = await _grant_as_of_then(teller, past.decision)
-    else:
-        answer = await teller.first.as_organiser("POST", "/v1/decisions", past.decision)
-        voucher_id = UUID(_accepted("a decision", answer)["voucher_id"])
+async def _tell_voucher(teller: Teller, past: PastVoucher) -> Granted:
+    answer = await teller.first.as_organiser("POST", "/v1/decisions", past.decision)
+    voucher_id = UUID(_accepted("a decision", answer)["voucher_id"])
     code = await _read_code(teller, voucher_id)
     client, debits = teller.other if past.is_other else teller.first, []
     for visit in past.visits:
         charged = await client.as_provider("POST", "/v1/debits", {**visit.body, "code": code}, key=visit.key)
         debits.append(_accepted(f"the visit {visit.key}", charged)["debit_id"])
     return Granted(voucher_id, code, debits)
-
-
-async def _grant_as_of_then(teller: Teller, posted: Json) -> UUID:
-    beneficiary, weekly = posted["beneficiary"], posted.get("weekly", {})
-    async with transaction(teller.pool) as conn:
-        organiser = await find_organiser(conn, COUNTY)
-        decision = PostedDecision(
-            decision_ref=posted["decision_ref"],
-            programme=posted["programme"],
-            status=posted["status"],
-            client_ref=posted["client_ref"],
-            phone=beneficiary.get("phone"),
-            email=beneficiary.get("email"),
-            language=beneficiary["language"],
-            initials=beneficiary["initials"],
-            municipality=beneficiary["municipality"],
-            granted=posted["granted"],
-            weekly_visits=weekly.get("visits"),
-            weekly_minutes=None,
-            valid_from=(then := date.fromisoformat(posted["valid_from"])),
-            valid_to=date.fromisoformat(posted["valid_to"]),
-        )
-        issued = await vouchers.issue_voucher(
-            conn,
-            teller.keys,
-            read_decision(
-                decision,
-                await find_programme(conn, organiser.organiser_id, posted["programme"]),
-                default_language=organiser.default_language,
-                countries=("FI",),
-            ),
-            organiser=organiser,
-            created_by=LOADED_BY,
-            today=then,
-        )
-    return issued.voucher_id
 
 
 async def _read_code(teller: Teller, voucher_id: UUID) -> str:

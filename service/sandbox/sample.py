@@ -6,6 +6,7 @@ changes nothing. No such region, company or business id exists: Y-tunnus numbers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 
@@ -93,6 +94,7 @@ PROGRAMMES = (
         {COUNTY: {}, TOWN: {}},
     ),
 )
+_EVERY_PROGRAMME = tuple(each.programme for each in PROGRAMMES)
 FAMILY_SERVICES = _Provider(
     "9000101-4",
     "Perhepalvelu Pihlajanmarja Oy",
@@ -149,24 +151,29 @@ async def load_sample(conn: Connection) -> None:
         directory_address="leppalahti.example/ps",
     )
     for organiser in (COUNTY, TOWN):
-        await _load_programmes(conn, organiser)
+        await load_programmes(conn, organiser)
     for provider in PROVIDERS:
         await _load_provider(conn, provider)
     await load_profiles(conn, actor=LOADED_BY)
 
 
-async def _load_programmes(conn: Connection, organiser: str) -> None:
-    """Those that are there keep their rules, which may be those of an earlier version of this file."""
+async def load_programmes(
+    conn: Connection, organiser: str, *, only: Sequence[str] = _EVERY_PROGRAMME, rules_of: str | None = None
+) -> None:
+    """The sample's programmes, or some of them, with the rules that `rules_of` has if it is given.
+
+    Those that are there keep their rules, which may be those of an earlier version of this file.
+    """
     known = {each.programme for each in await list_programmes(conn, organiser_slug=organiser)}
     for programme in PROGRAMMES:
-        if programme.programme not in known:
+        if programme.programme in only and programme.programme not in known:
             await add_programme(
                 conn,
                 organiser_slug=organiser,
                 programme=programme.programme,
                 names=programme.names,
                 unit=programme.unit,
-                rules=programme.rules[organiser],
+                rules=programme.rules[rules_of or organiser],
                 actor=LOADED_BY,
             )
 

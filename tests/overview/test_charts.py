@@ -35,6 +35,14 @@ def test_one_point_is_drawn_where_it_is() -> None:
     assert len(names(drawn(charts.lines("x", "One", ["40"], [Series("a", [7])], show=str)), "circle")) == 1
 
 
+def test_a_long_label_is_written_in_two_lines_each_in_its_own_place() -> None:
+    places = ["Short", "The number is a landline or a service number: those take no text messages"]
+    root = drawn(charts.rows("x", "Long", places, [Series("a", [7, 8])], show=str))
+    lines = ["The number is a landline or a", "service number: those take …"]
+    assert [text.text for text in names(root, "tspan")] == lines
+    assert "Short" in [text.text for text in names(root, "text")]
+
+
 def test_what_is_missing_breaks_the_line_and_is_no_zero() -> None:
     root = drawn(charts.lines("x", "Gap", ["1", "2", "3", "4"], [Series("a", [5, None, 6, 7])], show=str))
     assert len(names(root, "circle")) == 3
