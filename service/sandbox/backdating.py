@@ -64,7 +64,7 @@ CREATE TEMPORARY TABLE moved (
 CREATE_REMINDED = """
 CREATE TEMPORARY TABLE reminded (message_id uuid, reminder_id uuid, kind text, fields jsonb, at timestamptz)
 """
-DROP_BOTH = "DROP TABLE moved, reminded"
+DROP_BOTH = "DROP TABLE pg_temp.moved, pg_temp.reminded"
 _MOVED = (
     "decision_id", "voucher_id", "code_id", "message_id", "mail_id", "state", "decided_at", "arrived_at", "debited",
     "expired",
@@ -73,16 +73,16 @@ _REMINDED = ("message_id", "reminder_id", "kind", "fields", "at")
 
 MOVE_DECISIONS = """
 UPDATE decisions d SET created_at = m.decided_at, confirmed_at = m.decided_at
-  FROM moved m WHERE d.organiser_id = $1 AND d.decision_id = m.decision_id
+  FROM pg_temp.moved m WHERE d.organiser_id = $1 AND d.decision_id = m.decision_id
 """
 MOVE_CODES = """
-UPDATE codes c SET created_at = m.decided_at FROM moved m WHERE c.organiser_id = $1 AND c.code_id = m.code_id
+UPDATE codes c SET created_at = m.decided_at FROM pg_temp.moved m WHERE c.organiser_id = $1 AND c.code_id = m.code_id
 """
 MOVE_VOUCHERS = """
 UPDATE vouchers v
    SET created_at = m.decided_at, state = m.state, debited = m.debited, expired = m.expired,
        available = v.granted - m.debited - m.expired
-  FROM moved m WHERE v.organiser_id = $1 AND v.voucher_id = m.voucher_id
+  FROM pg_temp.moved m WHERE v.organiser_id = $1 AND v.voucher_id = m.voucher_id
 """
 
 # A copy of the voucher's message to its other address, and one that reminds of the end: as they would stand.
@@ -93,7 +93,7 @@ INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fie
 SELECT k.organiser_id, m.mail_id, k.kind, k.subject_id, k.secret_id, k.fields, k.other_channel, k.language,
        k.other_sealed, k.other_index, k.other_hint, k.message_id, 'sent', NULL, m.arrived_at + interval '1 day',
        k.requested_by, m.arrived_at - interval '2 seconds', m.arrived_at, 1
-  FROM moved m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id WHERE m.mail_id IS NOT NULL
+  FROM pg_temp.moved m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id WHERE m.mail_id IS NOT NULL
 """
 COPY_REMINDERS = """
 INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
@@ -103,7 +103,7 @@ SELECT k.organiser_id, m.reminder_id, m.kind, k.subject_id, k.subject_id, m.fiel
        k.recipient_sealed, k.recipient_index, k.recipient_hint,
        CASE k.channel WHEN 'sms' THEN 'delivered' ELSE 'sent' END, NULL, m.at + interval '1 day', 'reminder', m.at,
        m.at + interval '1 second', CASE k.channel WHEN 'sms' THEN m.at + interval '6 seconds' END, 1
-  FROM reminded m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id
+  FROM pg_temp.reminded m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id
 """
 MOVE_MESSAGES = """
 UPDATE messages k
@@ -112,7 +112,7 @@ UPDATE messages k
        delivered_at = CASE WHEN k.channel = 'sms' AND m.mail_id IS NULL THEN m.arrived_at END,
        state = CASE WHEN m.mail_id IS NOT NULL THEN 'undelivered' WHEN k.channel = 'sms' THEN 'delivered'
                     ELSE 'sent' END
-  FROM moved m WHERE k.organiser_id = $1 AND k.message_id = m.message_id
+  FROM pg_temp.moved m WHERE k.organiser_id = $1 AND k.message_id = m.message_id
 """
 
 _ATTEMPTS = (
