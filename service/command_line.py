@@ -1,4 +1,4 @@
-"""What every command shares: one run over open resources, and errors as a sentence instead of a traceback."""
+"""What every command shares: one run in a transaction, and errors as a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.db import Connection, transaction
+from service.db import Connection, close_pool, open_pool, transaction
 from service.errors import SeteliError
 from service.problems import problem
-from service.resources import open_resources
 from service.settings import MissingSettings, load_settings
 
 LANGUAGE = "en"  # as the options and their help
@@ -23,15 +22,20 @@ T = TypeVar("T")
 
 
 def run_in_transaction(work: Callable[[Connection], Awaitable[T]]) -> T:
-    """Open the resources, run `work` in one transaction, commit, and return its result.
+    """Run `work` in one transaction, commit, and return its result. Nothing else of a process is opened.
 
     What a person can put right (a refusal, a missing setting, a database that is down) is printed to the standard
     error as a sentence with a next step, and ends the command with status 1.
     """
 
     async def run() -> T:
-        async with open_resources(load_settings()) as resources, transaction(resources.pool) as conn:
-            return await work(conn)
+        url = load_settings().database_url.get_secret_value()
+        pool = await open_pool(url, size=1, application_name="seteli command")
+        try:
+            async with transaction(pool) as conn:
+                return await work(conn)
+        finally:
+            await close_pool(pool)
 
     with errors_as_sentences():
         return asyncio.run(run())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from service.__main__ import add_commands, app
+from service.__main__ import app
 from tests.chaos import kill_points, mutants, pace
 
 
@@ -25,7 +25,6 @@ def main() -> None:
     if message_id := os.environ.get("CHAOS_DOZE_MESSAGE"):
         kill_points.doze(message_id)
     sys.argv[0] = "service"
-    add_commands()
     app()
 
 
