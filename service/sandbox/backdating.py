@@ -93,7 +93,8 @@ INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fie
 SELECT k.organiser_id, m.mail_id, k.kind, k.subject_id, k.secret_id, k.fields, k.other_channel, k.language,
        k.other_sealed, k.other_index, k.other_hint, k.message_id, 'sent', NULL, m.arrived_at + interval '1 day',
        k.requested_by, m.arrived_at - interval '2 seconds', m.arrived_at, 1
-  FROM pg_temp.moved m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id WHERE m.mail_id IS NOT NULL
+  FROM pg_temp.moved m JOIN messages k ON k.organiser_id = $1 AND k.message_id = m.message_id
+ WHERE m.mail_id IS NOT NULL
 """
 COPY_REMINDERS = """
 INSERT INTO messages (organiser_id, message_id, kind, subject_id, secret_id, fields, channel, language,
