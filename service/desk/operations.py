@@ -134,6 +134,11 @@ async def people_of(conn: Connection, *, provider_id: UUID) -> int:
     return await queries.count_people(conn, provider_id=provider_id)
 
 
+async def may_name_first(conn: Connection, *, organiser_id: UUID, provider_id: UUID) -> bool:
+    """Whether this organiser may invite a provider's first person: of a company that is new, and nobody else's."""
+    return not await queries.is_at_work(conn, organiser_id=organiser_id, provider_id=provider_id)
+
+
 async def lock_provider(conn: Connection, *, provider_id: UUID) -> None:
     """Two who invite a first person at once: one of them waits."""
     await queries.lock_provider(conn, provider_id=provider_id)

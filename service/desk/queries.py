@@ -83,12 +83,29 @@ async def select_prices(conn: Connection, *, organiser_id: UUID, provider_id: UU
 
 
 COUNT_PEOPLE = "SELECT count(*) FROM people WHERE provider_id = $1 AND disabled_at IS NULL"
+# Whoever signs in for a company reads all that it has charged, to whomever. So a company that has come in another way,
+# or that has anything to do with another organiser, is not one organiser's to open.
+IS_AT_WORK = """
+SELECT EXISTS (SELECT FROM people WHERE provider_id = $2)
+    OR EXISTS (SELECT FROM api_keys WHERE provider_id = $2)
+    OR EXISTS (SELECT FROM workers WHERE provider_id = $2)
+    OR EXISTS (SELECT FROM entries WHERE provider_id = $2)
+    OR EXISTS (SELECT FROM holds WHERE provider_id = $2)
+    OR EXISTS (SELECT FROM approvals WHERE provider_id = $2 AND organiser_id IS DISTINCT FROM $1)
+    OR EXISTS (SELECT FROM price_lists WHERE provider_id = $2 AND organiser_id <> $1)
+"""
 LOCK_PROVIDER = "SELECT FROM providers WHERE provider_id = $1 FOR NO KEY UPDATE"
 
 
 async def count_people(conn: Connection, *, provider_id: UUID) -> int:
     """How many may sign in for a provider; who they are is its own affair."""
     return int(await conn.fetchval(COUNT_PEOPLE, provider_id))
+
+
+async def is_at_work(conn: Connection, *, organiser_id: UUID, provider_id: UUID) -> bool:
+    """Whether a provider has or had people, keys, workers or visits, or has to do with others than this organiser."""
+    at_work: bool = await conn.fetchval(IS_AT_WORK, organiser_id, provider_id)
+    return at_work
 
 
 async def lock_provider(conn: Connection, *, provider_id: UUID) -> None:

@@ -175,3 +175,52 @@ async def test_a_company_is_added_approved_and_its_first_person_invited_once(her
         assert await conn.fetchval("SELECT count(*) FROM messages WHERE kind = 'invitation'") == 1
     assert tuple(row) == ("provider_admin", None)
     assert "1 person signs in" in words_in(await (await admin.get(page)).text())
+
+
+# What shows that a company works already, though nobody signs in for it: the rows of one that does, under another's id.
+AT_WORK = {
+    "a key": "INSERT INTO api_keys (key_id, key_hash, hint, name, provider_id, permissions, revoked_at)"
+    " VALUES (gen_random_uuid(), sha256($1::uuid::text::bytea), 'hint', 'old', $1, '{debits:write}', now())",
+    "a worker": "INSERT INTO workers (worker_id, provider_id, name, language, removed_at)"
+    " VALUES (gen_random_uuid(), $1, 'Anna', 'fi', now())",
+    "somebody who signed in once": "INSERT INTO people (person_id, provider_id, role, name, language, created_by,"
+    " disabled_at) VALUES (gen_random_uuid(), $1, 'provider_admin', 'Veera', 'fi', 'installation', now())",
+    "another organiser's approval": "INSERT INTO approvals (approval_id, provider_id, programme, organiser_id,"
+    " valid_from) SELECT gen_random_uuid(), $1, 'siivousapu', organiser_id, '2020-01-01' FROM organisers WHERE slug = 'leppalahti'",
+    "what it asks of another": "INSERT INTO price_lists (price_list_id, organiser_id, provider_id, programme, starts_on,"
+    " weekday_cents, evening_cents, saturday_cents, sunday_cents, created_by)"
+    " SELECT gen_random_uuid(), organiser_id, $1, programme, '2020-01-01', 1, 1, 1, 1, 'x'"
+    " FROM programmes JOIN organisers USING (organiser_id) WHERE slug = 'leppalahti' LIMIT 1",
+    "a visit": "INSERT INTO entries SELECT (jsonb_populate_record(e, jsonb_build_object("
+    "'provider_id', $1::uuid, 'entry_id', gen_random_uuid()))).* FROM entries e LIMIT 1",
+    "a booking": "INSERT INTO holds SELECT (jsonb_populate_record(h, jsonb_build_object("
+    "'provider_id', $1::uuid, 'hold_id', gen_random_uuid()))).* FROM holds h LIMIT 1",
+}
+BUSINESS_IDS = ("7100000-8", "7100001-6", "7100002-4", "7100003-2", "7100004-0", "7100005-9", "7100006-7")
+
+
+async def test_an_organiser_invites_nobody_for_a_company_that_is_at_work(here: Installation) -> None:
+    """Whoever signs in for it would read what it has charged to every other organiser."""
+    admin = await sign_in_as(here, "organiser_admin")
+    code = await here.code_of((await here.decide())["voucher_id"])
+    for path, visit in (("/v1/debits", 60), ("/v1/holds", 90)):
+        answer = await here.call("9000101-4", "POST", path, {"code": code, "amount": visit}, key=path)
+        assert answer.status == 201, await answer.text()
+    person = {"name": "Oma Ihminen", "email": "oma@kuusiranta.example", "language": "fi"}
+    for business_id, (trace, statement) in zip(BUSINESS_IDS, AT_WORK.items(), strict=True):
+        async with here.resources.pool.acquire() as conn:
+            provider_id = await conn.fetchval(
+                "INSERT INTO providers (provider_id, business_id, name) VALUES (gen_random_uuid(), $1, $1)"
+                " RETURNING provider_id",
+                business_id,
+            )
+            assert await conn.execute(statement, provider_id) == "INSERT 0 1", trace
+        approve = {"business_ids": business_id, "programmes": "siivousapu", "valid_from": str(TODAY)}
+        assert (await post(admin, "/desk/providers", "/desk/providers/approve", approve))[0] == 303
+        page = f"/desk/providers/{business_id}"
+        assert "Invite its first person" not in words_in(await (await admin.get(page)).text()), trace
+        status, said = await post(admin, page, f"{page}/invite", person)
+        assert (status, "whoever runs the installation" in said) == (400, True), (trace, said)
+    assert await logged(here, "provider.invite_first") == []
+    async with here.resources.pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM people WHERE name = $1", person["name"]) == 0

@@ -122,6 +122,9 @@ async def show_provider(call: PageCall) -> PageReply:
         provider, approvals = await _own_provider(call, conn)
         prices = await operations.prices_of(conn, organiser_id=call.visitor.owner_id, provider_id=provider.provider_id)
         people = await operations.people_of(conn, provider_id=provider.provider_id)
+        may_invite = call.visitor.role in ADMINS and await operations.may_name_first(
+            conn, organiser_id=call.visitor.owner_id, provider_id=provider.provider_id
+        )
         names = await programme_names(call, conn)
     return await render(
         call,
@@ -134,7 +137,7 @@ async def show_provider(call: PageCall) -> PageReply:
         names=names,
         page_languages=list(PAGE_LANGUAGES.items()),
         may_approve=call.visitor.role in APPROVERS,
-        may_invite=call.visitor.role in ADMINS,
+        may_invite=may_invite,
         today=today(),
     )
 
@@ -166,13 +169,20 @@ async def end(call: PageCall) -> PageReply:
 
 
 async def invite(call: PageCall) -> PageReply:
-    """Invite a provider's first person, who invites the others; once there is one, it is the provider's own affair."""
+    """Invite a new provider's first person, who invites the others; once there is one, it is the provider's own affair.
+
+    A company that works already, or for others, too, gets its first person from whoever runs the installation.
+    """
     form = call.form_as(InvitationForm)
     async with transaction(call.resources.pool) as conn:
         provider, _ = await _own_provider(call, conn)
         await operations.lock_provider(conn, provider_id=provider.provider_id)
         if await operations.people_of(conn, provider_id=provider.provider_id):
             raise wrong("email", call.gettext("This provider has people already, who invite the others."))
+        if not await operations.may_name_first(
+            conn, organiser_id=call.visitor.owner_id, provider_id=provider.provider_id
+        ):
+            raise wrong("email", call.gettext("Its first person is invited by whoever runs the installation."))
         invited = await links.invite(
             conn,
             call.resources.keys,
