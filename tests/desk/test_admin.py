@@ -186,9 +186,10 @@ AT_WORK = {
     "somebody who signed in once": "INSERT INTO people (person_id, provider_id, role, name, language, created_by,"
     " disabled_at) VALUES (gen_random_uuid(), $1, 'provider_admin', 'Veera', 'fi', 'installation', now())",
     "another organiser's approval": "INSERT INTO approvals (approval_id, provider_id, programme, organiser_id,"
-    " valid_from) SELECT gen_random_uuid(), $1, 'siivousapu', organiser_id, '2020-01-01' FROM organisers WHERE slug = 'leppalahti'",
-    "what it asks of another": "INSERT INTO price_lists (price_list_id, organiser_id, provider_id, programme, starts_on,"
-    " weekday_cents, evening_cents, saturday_cents, sunday_cents, created_by)"
+    " valid_from) SELECT gen_random_uuid(), $1, 'siivousapu', organiser_id, '2020-01-01' FROM organisers"
+    " WHERE slug = 'leppalahti'",
+    "what it asks of another": "INSERT INTO price_lists (price_list_id, organiser_id, provider_id, programme,"
+    " starts_on, weekday_cents, evening_cents, saturday_cents, sunday_cents, created_by)"
     " SELECT gen_random_uuid(), organiser_id, $1, programme, '2020-01-01', 1, 1, 1, 1, 'x'"
     " FROM programmes JOIN organisers USING (organiser_id) WHERE slug = 'leppalahti' LIMIT 1",
     "a visit": "INSERT INTO entries SELECT (jsonb_populate_record(e, jsonb_build_object("
