@@ -48,7 +48,6 @@ ROUTES: tuple[Route, ...] = (
 # The only addresses that answer without a key; the hooks check a signature themselves, the directory is public by law.
 PUBLIC = frozenset(
     {
-        "/",
         "/docs",
         "/openapi.json",
         "/health/live",

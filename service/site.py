@@ -142,11 +142,6 @@ async def get_docs(call: Call) -> Reply:
     return Reply(body=page.encode(), content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
 
 
-async def get_root(_call: Call) -> Reply:
-    """Nothing lives here but the way to the documentation."""
-    return Reply(status=302, headers={"Location": "/docs"})
-
-
 def _document(call: Call) -> dict[str, Any]:
     return _document_of(call.raw.app[ROUTES_KEY], call.resources.settings.public_url)
 
@@ -176,7 +171,6 @@ def _prose(text: str) -> Markup:
 ROUTES: tuple[Route, ...] = tuple(
     Route("GET", path, handler, permission=None, summary=summary, documented=False)
     for path, handler, summary in (
-        ("/", get_root, "Where to look"),
         ("/docs", get_docs, "The API for people"),
         ("/openapi.json", get_openapi, "The API for programs"),
         ("/health/live", get_live, "The process runs"),

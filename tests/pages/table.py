@@ -261,6 +261,7 @@ ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "w
 VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *DIRECTORY, *SUPPORT, *FAMILY, *ELSEWHERE)
 
 NOT_LOOKED_AT = {
+    "/": "leads on to where one begins",
     "/provider/history.csv": "a file",
     "/d": "leads on to the directory",
     "/d/{organiser}": "leads on to the directory",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from service.directory.pages.words import Words
 from service.directory.search import address
-from service.web.pages import N_, PageCall, PageReply, render
+from service.web.pages import N_, PUBLIC_FRONT, PageCall, PageReply, render
 from service.web.pages.rendering import NavigationEntry
 
-FRONT = "/directory"
+FRONT = PUBLIC_FRONT
 GUIDE = "/how-it-works"
 ENTRIES = ((FRONT, N_("Find a provider")), (GUIDE, N_("How a voucher works")))
 
@@ -29,7 +29,6 @@ async def show(call: PageCall, template: str, **values: object) -> PageReply:
         template,
         status=200,
         nav=nav,
-        home=FRONT,
         say=Words(call),
         link=link,
         lang=chosen if chosen == call.language else "",

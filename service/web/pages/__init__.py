@@ -19,13 +19,15 @@ from service.web.pages.calls import (
 )
 from service.web.pages.csrf import session_cookie_name
 from service.web.pages.edge import add_pages, page_edge, page_headers
-from service.web.pages.rendering import home_address, redirect, render, safe_next
+from service.web.pages.rendering import FRONT, PUBLIC_FRONT, home_address, redirect, render, safe_next
 from service.web.pages.words import N_, PAGE_LANGUAGES, translations
 
 __all__ = [
     "ASSET_ROUTES",
+    "FRONT",
     "N_",
     "PAGE_LANGUAGES",
+    "PUBLIC_FRONT",
     "FormModel",
     "Note",
     "NoteKind",

@@ -37,6 +37,9 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "number": show_number,
 }
 SIGN_IN = "/sign-in"
+FRONT = "/"
+PUBLIC_FRONT = "/directory"
+"""Where somebody begins who has no log-in: a family that looks for help."""
 
 
 def set_up_templates(app: web.Application) -> None:
@@ -79,7 +82,7 @@ def _attributes(named: Mapping[str, object]) -> Markup:
 async def render(call: PageCall, template: str, *, status: int = 200, **values: object) -> PageReply:
     """A page from `templates/pages/<template>`, in the visitor's language, with the notes that wait for it.
 
-    Every template has `call`, `visitor` (or None), `nonce`, `problem`, `errors`, `notes`, `nav`, `language`.
+    Every template has `call`, `visitor` (or None), `nonce`, `problem`, `errors`, `notes`, `nav`, `home`, `language`.
     """
     visitor = call.known_visitor
     notes = await call.resources.take_notes(visitor.session_id) if visitor and visitor.has_notes else ()
@@ -91,6 +94,7 @@ async def render(call: PageCall, template: str, *, status: int = 200, **values: 
         "errors": call.errors,
         "notes": notes,
         "nav": navigation(call),
+        "home": home_address(call, visitor.role) if visitor else PUBLIC_FRONT if call.route.for_everybody else FRONT,
         **values,
     }
     body = aiohttp_jinja2.render_string(template, call.raw, context, app_key=ENVIRONMENTS[call.language])

@@ -233,3 +233,32 @@ async def test_an_asset_with_its_digest_is_kept_for_ever_and_without_it_is_not(i
 )
 def test_only_a_path_of_ours_is_gone_on_to_after_signing_in(given: str | None, taken: str | None) -> None:
     assert safe_next(given) == taken
+
+
+@pytest.mark.parametrize(
+    ("role", "first"), [("caseworker", "/desk"), ("organiser_admin", "/desk"), ("worker", "/provider")]
+)
+async def test_whoever_is_signed_in_is_led_to_the_first_page_of_their_role(
+    installation: Installation, role: str, first: str
+) -> None:
+    browser = await sign_in_as(installation, role)
+    led = await browser.get("/")
+    assert (led.status, led.headers["Location"]) == (303, first)
+    lost = await (await browser.get(f"/desk/vouchers/{uuid7()}")).text()
+    assert re.findall(r'class="(?:brand|button second)" href="([^"]+)"', lost) == [first, first]
+
+
+async def test_anybody_else_is_led_to_the_directory_and_a_program_to_the_api(installation: Installation) -> None:
+    led = await Browser(installation).get("/")
+    assert (led.status, led.headers["Location"]) == (303, "/directory")
+    front = await (await Browser(installation).get("/directory")).text()
+    assert 'href="/sign-in"' in front
+    assert 'href="/docs"' in front
+    program = await Browser(installation).get("/", Accept="*/*")
+    assert (program.status, program.headers["Location"]) == (303, "/docs")
+
+
+async def test_an_address_that_is_none_leads_back_to_where_one_begins(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "caseworker")
+    lost = await (await browser.get("/nowhere")).text()
+    assert re.findall(r'class="(?:brand|button second)" href="([^"]+)"', lost) == ["/", "/"]
