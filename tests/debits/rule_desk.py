@@ -17,6 +17,7 @@ from service.debits import operations
 from service.debits.model import ChargeOrder
 from service.debits.operations import Verdict
 from service.debits.tariffs import read_visit_times
+from service.idempotency import Claim
 from service.quiet_hours import USUAL
 from tests.debits.rule_model import HELSINKI, Programme, Rules, Voucher
 from tests.debits.rule_worlds import Book, Card, index_of
@@ -82,20 +83,21 @@ class Desk:
         """One request as a provider makes it; raises what the edge refuses before the database is asked."""
         ask = dict(ask)
         provider, new_id = ask.pop("provider", "apu"), uuid7()
-        caller: dict[str, Any] = {
-            "provider_id": self.book.providers[provider], "credential_id": self.book.credentials[provider],
-            "key": uuid4().hex, "fingerprint": b"", "previous_fingerprint": None, "language": "fi",
-        }  # fmt: skip
+        claim = Claim(self.book.providers[provider], uuid4().hex, b"", None, "fi")
+        credential_id = self.book.credentials[provider]
         if what == "reverse":
             return await operations.reverse(
-                self.pool, **caller, entry_id=new_id, debit_id=self.last["debit"], amount=ask.get("amount")
-            )
+                self.pool, claim, credential_id=credential_id, entry_id=new_id, debit_id=self.last["debit"],
+                amount=ask.get("amount"),
+            )  # fmt: skip
         if what == "void":
-            return await operations.void(self.pool, **caller, hold_id=self.last["hold"], reason=None)
+            return await operations.void(
+                self.pool, claim, credential_id=credential_id, hold_id=self.last["hold"], reason=None
+            )
         times = read_visit_times(ask.pop("starts_at", None), ask.pop("ends_at", None)) or (None, None)
         day = ask.pop("service_date", None)
-        order = ChargeOrder(
-            **caller, **ask, code_index=index_of(self.card.code), previous_code_index=None, new_id=new_id,
+        order = replace(
+            operations.order_under(claim, credential_id), **ask, code_index=index_of(self.card.code), new_id=new_id,
             service_date=date.fromisoformat(day) if day else None, starts_at=times[0], ends_at=times[1],
         )  # fmt: skip
         return await self.charge(what, order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -107,17 +108,13 @@ async def step_debit(
 
 
 async def step_reverse(conn: Connection, world: World, ledger: Ledger, debit_id: str, *, key: str) -> None:
+    claim = replace(world.claim(key), fingerprint=debit_id.encode())
     row = await queries.reverse(
         conn,
-        provider_id=world.provider_id,
+        claim,
         credential_id=world.credential_id,
-        key=key,
-        fingerprint=debit_id.encode(),
-        previous_fingerprint=None,
         entry_id=uuid7(),
-        debit_id=debit_id,
-        reason=None,
-        language="fi",
+        debit_id=debit_id,  # type: ignore[arg-type]
     )
     if key in ledger.answers:
         check_replay(ledger, key, ("reverse", debit_id), row)

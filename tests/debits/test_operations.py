@@ -96,15 +96,10 @@ async def test_a_refusal_is_remembered_so_that_its_late_duplicate_cannot_succeed
     async with pool.acquire() as conn:
         await queries.reverse(
             conn,
-            provider_id=world.provider_id,
+            world.claim("undo"),
             credential_id=world.credential_id,
-            key="undo",
-            fingerprint=b"x",
-            previous_fingerprint=None,
             entry_id=uuid7(),
             debit_id=json.loads(taken.answer)["debit_id"],
-            reason=None,
-            language="fi",
         )
 
     again = await one(pool, world.order(voucher, 60, key="late"))
@@ -265,15 +260,11 @@ async def test_a_debit_is_reversed_once_and_the_value_is_back(pool: Pool, world:
     async def undo(key: str) -> Verdict:
         return await operations.reverse(
             pool,
-            provider_id=world.provider_id,
+            world.claim(key),
             credential_id=world.credential_id,
-            key=key,
-            fingerprint=key.encode(),
-            previous_fingerprint=None,
             entry_id=uuid7(),
             debit_id=charged["debit_id"],
             reason="väärä perhe",
-            language="fi",
         )
 
     verdicts = await asyncio.gather(*(undo(f"undo {number}") for number in range(8)))
@@ -290,15 +281,10 @@ async def test_nobody_reverses_anothers_debit(pool: Pool, world: World, db: Conn
 
     verdict = await operations.reverse(
         pool,
-        provider_id=world.stranger_id,
+        world.claim("k", provider_id=world.stranger_id),
         credential_id=uuid7(),
-        key="k",
-        fingerprint=b"k",
-        previous_fingerprint=None,
         entry_id=uuid7(),
         debit_id=charged["debit_id"],
-        reason=None,
-        language="fi",
     )
 
     assert verdict.outcome == "debit_not_found"
@@ -359,15 +345,10 @@ async def test_a_reversal_gives_the_value_back_to_where_it_can_be_used(
             await attempt.start()
             row = await queries.reverse(
                 conn,
-                provider_id=world.provider_id,
+                world.claim(f"undo {cancelled}"),
                 credential_id=world.credential_id,
-                key=f"undo {cancelled}",
-                fingerprint=b"x",
-                previous_fingerprint=None,
                 entry_id=uuid7(),
                 debit_id=charged["debit_id"],
-                reason=None,
-                language="fi",
             )
             after = await voucher.values(conn)
             await attempt.rollback()

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from service.db import Connection
 from service.debits.model import ChargeOrder
+from service.idempotency import Claim
 
 
 def index_of(code: str) -> bytes:
@@ -107,6 +108,9 @@ class World:
         )
         await add_code(conn, organiser, voucher, code_id, code)
         return Voucher(organiser, voucher, code_id, code)
+
+    def claim(self, key: str, *, provider_id: UUID | None = None) -> Claim:
+        return Claim(provider_id or self.provider_id, key, key.encode(), None, "fi")
 
     def order(
         self,

@@ -177,7 +177,7 @@ class DebitResources(Protocol):
 async def post_validate(call: Call) -> Reply:
     """Say what a code is good for."""
     asked = call.body_as(ValidateRequest)
-    order = code_order(call, asked, None, new_id=uuid7(), ahead=FARTHEST_VISIT)
+    order = code_order(call, asked, None, ahead=FARTHEST_VISIT)
     found = await operations.validate(call.resources.pool, _as_visit(order, asked))
     refusal = _refusal(found, call.language)
     known = {name: value for name, value in found.items() if name in ValidateAnswer.model_fields and name != "refusal"}
@@ -193,7 +193,7 @@ async def post_debit(call: Call) -> Reply:
     """Charge a visit."""
     started = time.perf_counter()
     asked = call.body_as(DebitRequest)
-    order = code_order(call, asked, required_claim(call), new_id=uuid7(), ahead=timedelta(days=2))
+    order = code_order(call, asked, required_claim(call), ahead=timedelta(days=2))
     order = _as_visit(order, asked)
     group = cast(DebitResources, call.resources).debit_group
     verdict = await operations.debit(group, call.resources.pool, order)
@@ -204,15 +204,10 @@ async def post_debit(call: Call) -> Reply:
 async def post_reverse(call: Call) -> Reply:
     """Take a debit back."""
     asked = call.body_as(ReverseRequest)
-    claim = required_claim(call)
     verdict = await operations.reverse(
         call.resources.pool,
-        provider_id=call.caller.owner_id,
+        required_claim(call),
         credential_id=call.caller.key_id,
-        key=claim.key,
-        fingerprint=claim.fingerprint,
-        previous_fingerprint=claim.previous_fingerprint,
-        language=call.language,
         entry_id=uuid7(),
         debit_id=call.path_id("debit_id", DebitNotFound),
         amount=asked.amount,

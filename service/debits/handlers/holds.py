@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
-from uuid_utils.compat import uuid7
 
 from service.debits import operations
 from service.debits.handlers.charging import VISIT_REFUSALS, DebitAnswer
@@ -31,7 +30,6 @@ from service.debits.model import (
     CODE_REFUSALS,
     DEBIT_REFUSALS,
     CaptureOnAnotherDay,
-    ChargeOrder,
     HoldEnded,
     HoldNotFound,
     HoldTooLate,
@@ -150,7 +148,7 @@ async def post_hold(call: Call) -> Reply:
     """Keep value for a visit."""
     asked = call.body_as(HoldRequest)
     order = replace(
-        code_order(call, asked, required_claim(call), new_id=uuid7(), ahead=FARTHEST_VISIT),
+        code_order(call, asked, required_claim(call), ahead=FARTHEST_VISIT),
         task_type=asked.task_type,
         worker=asked.worker,
         reference=asked.reference,
@@ -165,16 +163,8 @@ async def post_capture(call: Call) -> Reply:
     asked = call.body_as(CaptureRequest)
     claim = required_claim(call)
     starts_at, ends_at = asked.read() or (None, None)
-    order = ChargeOrder(
-        provider_id=call.caller.owner_id,
-        credential_id=call.caller.key_id,
-        key=claim.key,
-        fingerprint=claim.fingerprint,
-        previous_fingerprint=claim.previous_fingerprint,
-        language=call.language,
-        code_index=b"",
-        previous_code_index=None,
-        new_id=uuid7(),
+    order = replace(
+        operations.order_under(claim, call.caller.key_id),
         amount=asked.amount,
         starts_at=starts_at,
         ends_at=ends_at,
@@ -196,15 +186,10 @@ async def post_capture(call: Call) -> Reply:
 async def post_void(call: Call) -> Reply:
     """Drop a hold."""
     asked = call.body_as(VoidRequest)
-    claim = required_claim(call)
     verdict = await operations.void(
         call.resources.pool,
-        provider_id=call.caller.owner_id,
+        required_claim(call),
         credential_id=call.caller.key_id,
-        key=claim.key,
-        fingerprint=claim.fingerprint,
-        previous_fingerprint=claim.previous_fingerprint,
-        language=call.language,
         hold_id=call.path_id("hold_id", HoldNotFound),
         reason=asked.reason,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import Field
 
 from service import metrics
 from service.debits.model import ChargeOrder, VisitDayDiffers
-from service.debits.operations import Verdict
+from service.debits.operations import Verdict, order_under, question
 from service.debits.tariffs import (
     VisitTimeAmbiguous,
     VisitTimeMalformed,
@@ -70,7 +70,7 @@ class CodeVisit(VisitTimes):
     service_date: ServiceDate = None
 
 
-def code_order(call: Call, asked: CodeVisit, claim: Claim | None, *, new_id: UUID, ahead: timedelta) -> ChargeOrder:
+def code_order(call: Call, asked: CodeVisit, claim: Claim | None, *, ahead: timedelta) -> ChargeOrder:
     """The order that a request with a code asks for, its slips told before anything is looked up: no guess at a code.
 
     Raises InvalidRequest, VisitDayDiffers, CodeLength, CodeCheckDigit, and what tariffs raise for times that cannot be.
@@ -89,16 +89,11 @@ def code_order(call: Call, asked: CodeVisit, claim: Claim | None, *, new_id: UUI
     code = normalise_code(asked.code, digits=call.resources.settings.code_digits)
     index = call.resources.keys.index
     starts_at, ends_at = times or (None, None)
-    return ChargeOrder(
-        provider_id=call.caller.owner_id,
-        credential_id=call.caller.key_id,
-        key=claim.key if claim else "",
-        fingerprint=claim.fingerprint if claim else b"",
-        previous_fingerprint=claim.previous_fingerprint if claim else None,
-        language=call.language,
+    claim = claim or question(call.caller.owner_id, call.language)
+    return replace(
+        order_under(claim, call.caller.key_id),
         code_index=index.current("code", code),
         previous_code_index=index.previous("code", code),
-        new_id=new_id,
         amount=asked.amount,
         service_date=service_date,
         starts_at=starts_at,

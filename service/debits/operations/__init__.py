@@ -14,6 +14,7 @@ from service.debits.operations.holds import capture, find_hold, hold, list_holds
 from service.debits.operations.lookups import Lookup, Made, count_refused, find_lookup, keep_lookup, remember_made
 from service.debits.operations.of_voucher import WeekUse, visits_of_voucher, week_of_voucher
 from service.debits.operations.verdicts import Verdict
+from service.debits.operations.visits import order_under, question
 
 __all__ = [
     "DebitGroup",
@@ -38,6 +39,8 @@ __all__ = [
     "keep_lookup",
     "list_holds",
     "names",
+    "order_under",
+    "question",
     "remember_made",
     "reverse",
     "validate",

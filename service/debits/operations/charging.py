@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
-
-from asyncpg import Record
 
 from service import metrics
 from service.db import Pool, autocommit
 from service.debits.model import ChargeOrder, error_of
-from service.debits.operations.verdicts import Verdict, verdict_of, watch_for_guessing
-from service.debits.operations.visits import Terms, calendar_of, first_day, under_rules
+from service.debits.operations.by_code import asked, judged
+from service.debits.operations.verdicts import Verdict, by_itself, verdict_of
+from service.debits.operations.visits import calendar_of
 from service.debits.queries import charging as queries
 from service.errors import RequestInFlight, SeteliError
 from service.grouping import Grouper
+from service.idempotency import Claim
 from service.quiet_hours import USUAL, QuietHours
 
 GROUP_MAX = 128
@@ -83,21 +83,14 @@ async def debit(group: DebitGroup, pool: Pool, order: ChargeOrder) -> Verdict:
             raise result
         return result
 
-    verdict = await under_rules(order, terms_of_code(pool), charge_it)
-    if not verdict.replayed:
-        await watch_for_guessing(pool, verdict.outcome, order.provider_id, order.credential_id)
-    return verdict
+    return await judged(by_itself(pool), order, charge_it)
 
 
 async def reverse(
     pool: Pool,
+    claim: Claim,
     *,
-    provider_id: UUID,
     credential_id: UUID,
-    key: str,
-    fingerprint: bytes,
-    previous_fingerprint: bytes | None,
-    language: str,
     entry_id: UUID,
     debit_id: UUID,
     amount: int | None = None,
@@ -111,12 +104,8 @@ async def reverse(
     async with autocommit(pool) as conn:
         row = await queries.reverse(
             conn,
-            provider_id=provider_id,
+            claim,
             credential_id=credential_id,
-            key=key,
-            fingerprint=fingerprint,
-            previous_fingerprint=previous_fingerprint,
-            language=language,
             entry_id=entry_id,
             debit_id=debit_id,
             amount=amount,
@@ -132,31 +121,7 @@ async def validate(pool: Pool, order: ChargeOrder) -> Mapping[str, Any]:
     The order's key and fingerprint are not looked at. Raises CodeUnknown, CodeSuperseded, NotApprovedOnDate,
     CredentialBlocked, RulesChanging, DatabaseUnavailable.
     """
-    found: list[Record] = []
-
-    async def ask(worked_out: ChargeOrder) -> Verdict:
-        holidays, eves = calendar_of([worked_out])
-        async with autocommit(pool) as conn:
-            row = await queries.validate(conn, worked_out, holidays=holidays, eves=eves)
-        found.append(row)
-        return Verdict(outcome=row["outcome"], answer="", replayed=False, language=order.language)
-
-    await under_rules(order, terms_of_code(pool), ask)
-    outcome, details = found[-1]["outcome"], found[-1]["details"]
-    await watch_for_guessing(pool, outcome, order.provider_id, order.credential_id)
+    outcome, details = await asked(by_itself(pool), order)
     if outcome != "ok":
         raise error_of(outcome)(**details)
-    return cast(Mapping[str, Any], details)
-
-
-def terms_of_code(pool: Pool) -> Terms:
-    async def find(order: ChargeOrder) -> Record | None:
-        async with autocommit(pool) as conn:
-            return await queries.select_terms(
-                conn,
-                code_index=order.code_index,
-                previous_code_index=order.previous_code_index,
-                on=first_day(order),
-            )
-
-    return find
+    return details

@@ -9,10 +9,11 @@ from asyncpg import Record
 
 from service.db import Pool, autocommit
 from service.debits.model import ChargeOrder, HoldNotFound
-from service.debits.operations.charging import terms_of_code
-from service.debits.operations.verdicts import Verdict, verdict_of, watch_for_guessing
+from service.debits.operations.by_code import judged
+from service.debits.operations.verdicts import Verdict, by_itself, verdict_of
 from service.debits.operations.visits import calendar_of, under_rules
 from service.debits.queries import holds as queries
+from service.idempotency import Claim
 from service.quiet_hours import USUAL, QuietHours
 
 CAPTURE_DAYS = 92
@@ -31,16 +32,13 @@ async def hold(pool: Pool, order: ChargeOrder) -> Verdict:
         async with autocommit(pool) as conn:
             return verdict_of(await queries.hold(conn, worked_out, holidays=holidays, eves=eves))
 
-    verdict = await under_rules(order, terms_of_code(pool), keep)
-    if not verdict.replayed:
-        await watch_for_guessing(pool, verdict.outcome, order.provider_id, order.credential_id)
-    return verdict
+    return await judged(by_itself(pool), order, keep)
 
 
 async def capture(pool: Pool, order: ChargeOrder, *, hold_id: UUID, quiet: QuietHours = USUAL) -> Verdict:
     """Charge a held visit, as much as was held or less; the rest is free again. Exactly once for (provider, key).
 
-    What `order` leaves out is as in the hold; its code is not looked at. Raises as hold does.
+    What `order` leaves out is as in the hold; it has no code. Raises as hold does.
     """
 
     async def terms(order: ChargeOrder) -> Record | None:
@@ -56,34 +54,13 @@ async def capture(pool: Pool, order: ChargeOrder, *, hold_id: UUID, quiet: Quiet
     return await under_rules(order, terms, charge)
 
 
-async def void(
-    pool: Pool,
-    *,
-    provider_id: UUID,
-    credential_id: UUID,
-    key: str,
-    fingerprint: bytes,
-    previous_fingerprint: bytes | None,
-    language: str,
-    hold_id: UUID,
-    reason: str | None,
-) -> Verdict:
+async def void(pool: Pool, claim: Claim, *, credential_id: UUID, hold_id: UUID, reason: str | None) -> Verdict:
     """Drop a hold of the provider's own; its value is free again. Exactly once for (provider, key).
 
     Raises RequestInFlight, DatabaseUnavailable, OutcomeUnknown.
     """
     async with autocommit(pool) as conn:
-        row = await queries.void(
-            conn,
-            provider_id=provider_id,
-            credential_id=credential_id,
-            key=key,
-            fingerprint=fingerprint,
-            previous_fingerprint=previous_fingerprint,
-            language=language,
-            hold_id=hold_id,
-            reason=reason,
-        )
+        row = await queries.void(conn, claim, credential_id=credential_id, hold_id=hold_id, reason=reason)
     return verdict_of(row)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -11,11 +14,23 @@ from asyncpg import Record
 
 from service import metrics
 from service.db import Connection, Pool, autocommit
-from service.debits.model import CodeUnknown, error_of
+from service.debits.model import ChargeOrder, CodeUnknown, error_of
 from service.errors import SeteliError
 from service.guessing.operations import weigh_misses
 
 log = structlog.get_logger()
+
+
+Borrow = Callable[[], AbstractAsyncContextManager[Connection]]
+"""Where a statement is sent: each by itself, or all in a caller's transaction."""
+
+
+def by_itself(pool: Pool) -> Borrow:
+    return partial(autocommit, pool)
+
+
+def within(conn: Connection) -> Borrow:
+    return lambda: nullcontext(conn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +55,12 @@ def verdict_of(row: Record) -> Verdict:
     return Verdict(outcome=row["outcome"], answer=row["answer"], replayed=row["replayed"], language=row["language"])
 
 
-async def watch_for_guessing(pool: Pool, outcome: str, provider_id: UUID, credential_id: UUID) -> None:
-    """After the commit of a verdict: show a miss to whoever watches, and trip the breaker when it is time."""
+async def watch_for_guessing(borrow: Borrow, outcome: str, order: ChargeOrder) -> None:
+    """After a verdict: show a miss to whoever watches, and trip the breaker when it is time."""
     if outcome != CodeUnknown.code:
         return
-    async with autocommit(pool) as conn:
-        await tell_of_miss(conn, provider_id, credential_id)
+    async with borrow() as conn:
+        await tell_of_miss(conn, order.provider_id, order.credential_id)
 
 
 async def tell_of_miss(conn: Connection, provider_id: UUID, credential_id: UUID) -> None:

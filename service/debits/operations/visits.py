@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
 
 from asyncpg import Record
+from uuid_utils.compat import uuid7
 
 from service.debits.model import RULES_CHANGED, ChargeOrder, RulesChanging
 from service.debits.operations.verdicts import Verdict
 from service.debits.tariffs import TariffRules, split_visit
+from service.idempotency import Claim
 from service.money import Unit
 from service.organisers.rules import Rounding
 from service.public_holidays import eves_among, holidays_among
 from service.vouchers.decisions import helsinki_day
 
 RULES_TRIES = 3
+
+
+def order_under(claim: Claim, credential_id: UUID) -> ChargeOrder:
+    """What a caller may have done once, with nothing told yet: a hold is charged so as it was made, and an order for a
+    code names that and the visit."""
+    return ChargeOrder(
+        provider_id=claim.owner_id,
+        credential_id=credential_id,
+        key=claim.key,
+        fingerprint=claim.fingerprint,
+        previous_fingerprint=claim.previous_fingerprint,
+        language=claim.language,
+        code_index=b"",
+        previous_code_index=None,
+        new_id=uuid7(),
+    )
+
 
 Terms = Callable[[ChargeOrder], Awaitable[Record | None]]
 """From an order to what its visit's hours are counted by; None when there is nothing to count for."""
@@ -32,6 +52,11 @@ async def under_rules(order: ChargeOrder, terms: Terms, act: Callable[[ChargeOrd
         if verdict.outcome != RULES_CHANGED:
             return verdict
     raise RulesChanging
+
+
+def question(provider_id: UUID, language: str) -> Claim:
+    """What is only asked is done as often as it is asked."""
+    return Claim(owner_id=provider_id, key="", fingerprint=b"", previous_fingerprint=None, language=language)
 
 
 # What a visit is split by when nobody has its code: so that it takes no less time than another's.

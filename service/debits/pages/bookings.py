@@ -14,7 +14,7 @@ from pydantic import Field
 from uuid_utils.compat import uuid7
 
 from service.debits import operations
-from service.debits.model import ChargeOrder, HoldNotFound
+from service.debits.model import HoldNotFound
 from service.debits.operations import Verdict
 from service.debits.pages.charging import NOT_DECIDED
 from service.debits.pages.forms import SizeForm, Ticked, read_amount, read_times, today
@@ -80,16 +80,8 @@ async def charge_booking(call: PageCall) -> PageReply:
     form = call.form_as(CaptureForm)
     times = read_times(call, booking["service_date"], form)
     claim = _claim(call, "charge", form)
-    order = ChargeOrder(
-        provider_id=call.visitor.owner_id,
-        credential_id=call.visitor.person_id,
-        key=claim.key,
-        fingerprint=claim.fingerprint,
-        previous_fingerprint=claim.previous_fingerprint,
-        language=call.language,
-        code_index=b"",
-        previous_code_index=None,
-        new_id=uuid7(),
+    order = replace(
+        operations.order_under(claim, call.visitor.person_id),
         amount=read_amount(call, form),
         starts_at=times[0] if times else None,
         ends_at=times[1] if times else None,
@@ -112,16 +104,11 @@ async def cancel_booking(call: PageCall) -> PageReply:
     """Cancel a booking; its value is free again."""
     booking = await _find(call)
     form = call.form_as(VoidForm)
-    claim = _claim(call, "void", form)
     try:
         verdict: Verdict = await operations.void(
             call.resources.pool,
-            provider_id=call.visitor.owner_id,
+            _claim(call, "void", form),
             credential_id=call.visitor.person_id,
-            key=claim.key,
-            fingerprint=claim.fingerprint,
-            previous_fingerprint=claim.previous_fingerprint,
-            language=call.language,
             hold_id=booking["hold_id"],
             reason=form.reason,
         )

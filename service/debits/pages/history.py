@@ -182,12 +182,8 @@ async def reverse(call: PageCall) -> PageReply:
     try:
         verdict = await operations.reverse(
             call.resources.pool,
-            provider_id=call.visitor.owner_id,
+            claim,
             credential_id=call.visitor.person_id,
-            key=claim.key,
-            fingerprint=claim.fingerprint,
-            previous_fingerprint=claim.previous_fingerprint,
-            language=call.language,
             entry_id=uuid7(),
             debit_id=line.debit_id,
             amount=amount,

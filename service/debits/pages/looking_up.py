@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from uuid_utils.compat import uuid7
-
 from service.debits import operations
 from service.debits.model import (
     ChargeOrder,
@@ -159,16 +157,10 @@ def _of_a_charge(found: Mapping[str, Any], asked: AskedVisit) -> SeteliError | N
 def order_of(call: PageCall, code: str, asked: AskedVisit | None, claim: Claim | None) -> ChargeOrder:
     """A visit as the rule book takes it. The person is the credential: misses and blocks are counted for each."""
     visitor, index = call.visitor, call.resources.keys.index
-    order = ChargeOrder(
-        provider_id=visitor.owner_id,
-        credential_id=visitor.person_id,
-        key=claim.key if claim else "",
-        fingerprint=claim.fingerprint if claim else b"",
-        previous_fingerprint=claim.previous_fingerprint if claim else None,
-        language=call.language,
+    order = replace(
+        operations.order_under(claim or operations.question(visitor.owner_id, call.language), visitor.person_id),
         code_index=index.current("code", code),
         previous_code_index=index.previous("code", code),
-        new_id=uuid7(),
         worker=visitor.name,
     )
     if asked is None:

@@ -10,6 +10,7 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.debits.model import ChargeOrder
+from service.idempotency import Claim
 from service.quiet_hours import USUAL, QuietHours
 
 DEBIT_MANY = "SELECT outcome, answer, replayed, language FROM debit_many($1, $2, $3, $4, $5) ORDER BY place"
@@ -37,13 +38,9 @@ SELECT outcome, answer, replayed, language FROM reverse_debit($1, $2, $3, $4, $5
 
 async def reverse(
     conn: Connection,
+    claim: Claim,
     *,
-    provider_id: UUID,
     credential_id: UUID,
-    key: str,
-    fingerprint: bytes,
-    previous_fingerprint: bytes | None,
-    language: str,
     entry_id: UUID,
     debit_id: UUID,
     amount: int | None = None,
@@ -53,12 +50,12 @@ async def reverse(
     """Undo one debit, or a part of it, in one statement."""
     row = await conn.fetchrow(
         REVERSE,
-        provider_id,
+        claim.owner_id,
         credential_id,
-        key,
-        fingerprint,
-        previous_fingerprint,
-        language,
+        claim.key,
+        claim.fingerprint,
+        claim.previous_fingerprint,
+        claim.language,
         entry_id,
         debit_id,
         amount,

@@ -10,6 +10,7 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.debits.model import ChargeOrder
+from service.idempotency import Claim
 from service.quiet_hours import USUAL, QuietHours
 
 HOLD = "SELECT outcome, answer, replayed, language FROM hold_visit($1, $2, $3)"
@@ -43,21 +44,18 @@ async def capture(
 VOID = "SELECT outcome, answer, replayed, language FROM void_hold($1, $2, $3, $4, $5, $6, $7, $8)"
 
 
-async def void(
-    conn: Connection,
-    *,
-    provider_id: UUID,
-    credential_id: UUID,
-    key: str,
-    fingerprint: bytes,
-    previous_fingerprint: bytes | None,
-    language: str,
-    hold_id: UUID,
-    reason: str | None,
-) -> Record:
+async def void(conn: Connection, claim: Claim, *, credential_id: UUID, hold_id: UUID, reason: str | None) -> Record:
     """Drop a hold of the provider's own in one statement."""
     row = await conn.fetchrow(
-        VOID, provider_id, credential_id, key, fingerprint, previous_fingerprint, language, hold_id, reason
+        VOID,
+        claim.owner_id,
+        credential_id,
+        claim.key,
+        claim.fingerprint,
+        claim.previous_fingerprint,
+        claim.language,
+        hold_id,
+        reason,
     )
     assert row is not None
     return row

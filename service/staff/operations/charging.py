@@ -28,7 +28,7 @@ from service.channels.phrases import format_day
 from service.crypto import Keys, SealBroken
 from service.db import Connection
 from service.debits.model import ChargeOrder, ServiceDateInFuture, TimesRequired
-from service.debits.operations.within import debit_within, validate_within
+from service.debits.operations.by_code import debit_within, validate_within
 from service.errors import Detail
 from service.idempotency import TEXTED_PREFIX
 from service.money import Unit, format_amount
