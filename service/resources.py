@@ -107,19 +107,22 @@ class Resources:
 
 
 @asynccontextmanager
-async def open_resources(settings: Settings, *, process: str = "command") -> AsyncIterator[Resources]:
-    """Everything a process needs, closed in reverse order at the end.
+async def open_resources(
+    settings: Settings, *, process: str = "command", pool: Pool | None = None
+) -> AsyncIterator[Resources]:
+    """Everything a process needs, closed in reverse order at the end; a `pool` that is given stays open.
 
     Succeeds while the database or Redis is down: whoever uses them is told then, and they are found again when they
     are back.
     """
     async with AsyncExitStack() as stack:
-        pool = await open_pool(
-            settings.database_url.get_secret_value(),
-            size=settings.database_connections,
-            application_name=f"seteli {process}",
-        )
-        stack.push_async_callback(close_pool, pool)
+        if pool is None:
+            pool = await open_pool(
+                settings.database_url.get_secret_value(),
+                size=settings.database_connections,
+                application_name=f"seteli {process}",
+            )
+            stack.push_async_callback(close_pool, pool)
         keys = Keys.from_keyrings(encryption=settings.encryption_keys, index=settings.index_keys)
         wakeups = Wakeups(settings.redis_url.get_secret_value())
         stack.push_async_callback(wakeups.close)

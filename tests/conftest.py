@@ -35,13 +35,13 @@ import redis
 from hypothesis import settings
 from playwright.async_api import Browser
 
-from service.db import Connection, MigrationError, Pool, connect, migrate, open_pool
+from service.db import Connection, MigrationError, Pool, connect, migrate
 from service.errors import SeteliError
 from service.sandbox.postgres import Postgres, create_database, find_binaries, run_sql, start_postgres
 from service.sandbox.processes import FolderClaim, ServerStartError, claim_folder
 from service.sandbox.valkey import DATABASES, Valkey, start_valkey
 from tests.chromium import shared_chromium
-from tests.rows import empty_tables
+from tests.sessions import Sessions, open_sessions
 
 EXTERNAL_DATABASE = "SETELI_TEST_DATABASE_URL"
 FOLDER_PREFIX = "seteli-tests-"
@@ -261,10 +261,17 @@ def worker_database_url(servers: Addresses) -> str:
     return servers.database(name)
 
 
+@pytest.fixture(scope="session")
+async def sessions(worker_database_url: str) -> AsyncIterator[Sessions]:
+    sessions = open_sessions(worker_database_url)
+    yield sessions
+    sessions.end()
+
+
 @pytest.fixture
-async def db(worker_database_url: str) -> AsyncIterator[Connection]:
+async def db(sessions: Sessions) -> AsyncIterator[Connection]:
     """A connection in a transaction that is rolled back after the test: for all that one session can show."""
-    connection = await connect(worker_database_url, application_name="test")
+    connection = await sessions.connection()
     attempt = connection.transaction(isolation="read_committed")
     await attempt.start()
     try:
@@ -273,32 +280,19 @@ async def db(worker_database_url: str) -> AsyncIterator[Connection]:
         # The test may have ended the transaction, or the connection.
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
             await attempt.rollback()
-        await connection.close(timeout=5)
 
 
 @pytest.fixture
-async def database_url(worker_database_url: str, servers: Addresses) -> AsyncIterator[str]:
+async def database_url(sessions: Sessions, servers: Addresses) -> AsyncIterator[str]:
     """The URL of this worker's own database; everything written to it is gone after the test."""
-    yield worker_database_url
-    connection = await connect(worker_database_url, application_name="clean-up")
-    try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        await empty_tables(connection, servers.growing_tables)
-    finally:
-        await connection.close()
+    yield sessions.url
+    await sessions.empty(servers.growing_tables)
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """A pool as the service opens it, for tests of several sessions at once; slower than `db`."""
-    pool = await open_pool(database_url, size=20, application_name="test")
-    try:
-        yield pool
-    finally:
-        pool.terminate()
+async def pool(database_url: str, sessions: Sessions) -> Pool:
+    """A pool as the service opens it, for tests of several sessions at once."""
+    return await sessions.pool()
 
 
 @pytest.fixture

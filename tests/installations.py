@@ -22,6 +22,7 @@ from service.resources import Resources, open_resources
 from service.sandbox.sample import COUNTY, PROVIDERS, TOWN, load_sample
 from service.settings import Settings
 from tests.rows import once_then_copied
+from tests.sessions import sessions_of
 
 PUBLIC_URL = "https://seteli.test"
 
@@ -117,7 +118,9 @@ async def load_sample_with_keys(conn: Connection) -> dict[str, str]:
 @asynccontextmanager
 async def install(settings: Settings, *, port: int | None = None) -> AsyncIterator[Installation]:
     """Open resources, load the sample data, make a key for each owner, and serve, at `port` if others must find it."""
-    async with open_resources(settings) as resources:
+    sessions = sessions_of(settings.database_url.get_secret_value())
+    has_all = settings.database_connections == Settings.model_fields["database_connections"].default
+    async with open_resources(settings, pool=await sessions.pool() if sessions and has_all else None) as resources:
         async with transaction(resources.pool) as conn:
             keys = await once_then_copied(conn, load_sample_with_keys)
         async with TestClient(TestServer(build_app(resources), port=port)) as client:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import qrcode
@@ -47,7 +48,7 @@ class TemplateFault(Exception):
 
 
 class Templates:
-    """All templates below one folder, compiled once each.
+    """All templates below one folder, compiled once each in a process.
 
     `can_receive` says whether families can answer our texts: without it the wordings that ask for a word are not used.
     """
@@ -57,7 +58,6 @@ class Templates:
         self._can_receive = can_receive
         self._plain = _environment(folder, escapes_html=False)
         self._html = _environment(folder, escapes_html=True)
-        self._wordings: dict[str, tuple[Template, ...]] = {}
 
     def languages_of(self, kind: str) -> frozenset[str]:
         """The languages that this kind of message has a text in; for `languages.choose_language`."""
@@ -70,7 +70,7 @@ class Templates:
         """
         name = self._name(kind, language, fields, "sms.txt")
         values = in_reading_order(self._with_reply_words(language, fields), language)
-        *fuller, last = self._wordings_of(name)
+        *fuller, last = _wordings(self._plain, name)
         for wording in fuller:
             text = _finish(_render(wording, name, values))
             if fits(text):
@@ -122,11 +122,6 @@ class Templates:
     def _has(self, name: str) -> bool:
         return (self._folder / name).is_file()
 
-    def _wordings_of(self, name: str) -> tuple[Template, ...]:
-        if name not in self._wordings:
-            self._wordings[name] = _compile_wordings(self._plain, name)
-        return self._wordings[name]
-
 
 def fits(text: str) -> bool:
     """Whether a text keeps to the parts that its alphabet is allowed: one in GSM-7, two in UCS-2."""
@@ -172,6 +167,7 @@ def qr_png(text: str) -> bytes:
     return png.getvalue()
 
 
+@cache  # an environment keeps what it has compiled
 def _environment(folder: Path, *, escapes_html: bool) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(folder),
@@ -187,7 +183,8 @@ def _environment(folder: Path, *, escapes_html: bool) -> ImmutableSandboxedEnvir
     return environment
 
 
-def _compile_wordings(environment: ImmutableSandboxedEnvironment, name: str) -> tuple[Template, ...]:
+@cache
+def _wordings(environment: ImmutableSandboxedEnvironment, name: str) -> tuple[Template, ...]:
     try:
         assert environment.loader is not None
         source, *_ = environment.loader.get_source(environment, name)

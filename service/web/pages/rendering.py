@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import aiohttp_jinja2
 import jinja2
@@ -45,22 +45,27 @@ PUBLIC_FRONT = "/directory"
 def set_up_templates(app: web.Application) -> None:
     """One environment for each language, on the application."""
     for language, key in ENVIRONMENTS.items():
-        environment = aiohttp_jinja2.setup(
-            app,
-            app_key=key,
-            loader=jinja2.FileSystemLoader(PAGES),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            extensions=["jinja2.ext.i18n"],
-            trim_blocks=True,
-            lstrip_blocks=True,
-            filters=_filters(language),
-        )
-        environment.policies["ext.i18n.trimmed"] = True
-        environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-        environment.globals.update(
-            asset=asset_address, language=language, direction=DIRECTIONS[language], languages=PAGE_LANGUAGES
-        )
+        app[key] = _environment(language)
+
+
+@cache  # an environment keeps what it has compiled: a second application in a process need not do it again
+def _environment(language: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(_filters(language))
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    environment.globals.update(
+        asset=asset_address, language=language, direction=DIRECTIONS[language], languages=PAGE_LANGUAGES
+    )
+    return environment
 
 
 def _filters(language: str) -> Mapping[str, Callable[..., str]]:
