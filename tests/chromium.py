@@ -1,14 +1,12 @@
 """This machine's Chromium: one for all tests of a worker, each of which opens windows of its own in it.
 
 Starting a browser costs seconds of processor time, a window of it (a context, which shares no cookie and no cache with
-any other) a fraction of one. A module whose tests need a browser says `pytestmark = IN_CHROMIUM`: they then run on the
-loop of the whole session, where the browser lives, and are skipped where there is none. Their own asynchronous fixtures
-must live there, too: `@pytest_asyncio.fixture(loop_scope="session")`.
+any other) a fraction of one. A module whose tests need a browser says `pytestmark = IN_CHROMIUM`: they are
+skipped where there is none. It lives on the loop of the whole run, as all tests do.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,7 +39,6 @@ def find_chromium() -> str | None:
 
 IN_CHROMIUM = [
     pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
-    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.usefixtures("chromium"),
 ]
 Test = TypeVar("Test", bound=Callable[..., Awaitable[None]])
@@ -56,7 +53,6 @@ def in_chromium(test: Test) -> Test:
 
 @dataclass(frozen=True)
 class _Shared:
-    loop: asyncio.AbstractEventLoop
     playwright: Playwright
     browser: Browser
 
@@ -73,7 +69,7 @@ async def shared_chromium() -> AsyncIterator[Browser]:
     """For the fixture `chromium`: one browser until the end of the session."""
     async with async_playwright() as playwright:
         browser = await launch(playwright)
-        _shared.append(_Shared(asyncio.get_running_loop(), playwright, browser))
+        _shared.append(_Shared(playwright, browser))
         try:
             yield browser
         finally:
@@ -83,25 +79,13 @@ async def shared_chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def open_chromium(*, arguments: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """The worker's browser; one for the block alone where `arguments` are needed, the test has a loop of its own, or an
-    earlier test has crashed it.
-    """
-    here = next((shared for shared in _shared if shared.loop is asyncio.get_running_loop()), None)
-    if here is not None and not arguments and here.browser.is_connected():
+    """The worker's browser; one for the block alone where `arguments` are needed, or an earlier test has crashed it."""
+    [here] = _shared
+    if not arguments and here.browser.is_connected():
         yield here.browser
         return
-    async with _driver(here) as playwright:
-        browser = await launch(playwright, arguments)
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
-@asynccontextmanager
-async def _driver(here: _Shared | None) -> AsyncIterator[Playwright]:
-    if here is not None:
-        yield here.playwright
-        return
-    async with async_playwright() as playwright:
-        yield playwright
+    browser = await launch(here.playwright, arguments)
+    try:
+        yield browser
+    finally:
+        await browser.close()

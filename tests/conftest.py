@@ -30,7 +30,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 import redis
 from hypothesis import settings
 from playwright.async_api import Browser
@@ -306,7 +305,7 @@ def redis_url(servers: Addresses) -> Iterator[str]:
         client.flushdb()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """This worker's browser; tests/chromium.py says how to use it."""
     async with shared_chromium() as browser:

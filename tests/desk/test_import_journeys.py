@@ -76,6 +76,7 @@ async def test_a_file_is_followed_to_its_end_and_its_rejected_rows_are_downloade
             assert await conn.fetchval("SELECT count(*) FROM vouchers") == 41
 
 
+@pytest.mark.slow
 async def test_a_file_needs_no_script(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")

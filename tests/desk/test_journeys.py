@@ -92,6 +92,7 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
                 await picture(page, f"{path.replace('/', '-')}-{width}")
 
 
+@pytest.mark.slow
 async def test_a_decision_needs_no_script(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")

@@ -64,6 +64,7 @@ async def test_everything_that_can_be_done_to_a_voucher_is_done(
         assert await count(here, "voucher_codes") == 3
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")
@@ -85,6 +86,7 @@ async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database
             assert await count(here, "messages") == 1
 
 
+@pytest.mark.slow
 async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")
@@ -97,6 +99,7 @@ async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_ur
             await expect(page.get_by_label("Decision reference")).to_have_value("")
 
 
+@pytest.mark.slow
 async def test_two_tabs_with_one_form_send_one_message(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         made = await here.decide()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.chromium import find_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, open_window, serve
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+pytestmark = IN_CHROMIUM
 PICTURES = os.environ.get("SETELI_PICTURES")
 SMALL = {"width": 320, "height": 640}
 
@@ -23,7 +23,13 @@ async def picture(page: Page, name: str) -> None:
     assert not too_wide, name
 
 
-@pytest.mark.parametrize(("viewport", "scripts"), [(SMALL, False), (DESKTOP, True)], ids=["small-plain", "desktop"])
+@pytest.mark.parametrize(
+    ("viewport", "scripts"),
+    [
+        pytest.param(SMALL, False, id="small-plain"),
+        pytest.param(DESKTOP, True, id="desktop", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_family_finds_compares_and_reads(
     database_url: str, redis_url: str, viewport: dict[str, int], scripts: bool
 ) -> None:
@@ -75,6 +81,7 @@ async def test_a_family_finds_compares_and_reads(
         assert await context.cookies() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_text_of_twice_the_size_fits_the_smallest_phone(database_url: str, redis_url: str, scheme: str) -> None:
     town = "organiser=leppalahti&programme=kotipalvelu"

@@ -70,7 +70,7 @@ async def wait_for_another_code(installation: Installation) -> None:
     ("size", "has_scripts"),
     [
         pytest.param("phone", True, marks=pytest.mark.slow),
-        ("phone", False),
+        pytest.param("phone", False, marks=pytest.mark.slow),
         ("desktop", True),
         pytest.param("desktop", False, marks=pytest.mark.slow),
     ],
@@ -182,6 +182,7 @@ async def test_a_passkey_is_made_and_used_as_the_second_step(
         await context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_at_320_px_with_large_text_nothing_is_cut_off(
     chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, scheme: Literal["light", "dark"]

@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from PIL import Image
 from playwright.async_api import BrowserContext, Page, expect
 
@@ -38,7 +37,7 @@ OWN_READER = """window.BarcodeDetector = class {
 }"""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def here(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     async with serve(database_url, redis_url) as installation:
         yield installation
@@ -98,6 +97,7 @@ async def test_a_code_before_the_camera_opens_its_voucher(here: Installation, tm
             await page.close()
 
 
+@pytest.mark.slow
 async def test_a_code_of_another_kind_is_looked_past_and_the_camera_closes(here: Installation, tmp_path: Path) -> None:
     desk = await sit_down(here, "worker")
     async with browser_with(film("https://elsewhere.test/12", tmp_path / "camera.y4m"), here, desk.browser) as context:
@@ -114,6 +114,7 @@ async def test_a_code_of_another_kind_is_looked_past_and_the_camera_closes(here:
         await expect(note).to_have_text("Point the camera at the QR code.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("may", "arguments", "told"),
     [
@@ -134,6 +135,7 @@ async def test_without_a_camera_a_sentence_leads_back_to_the_field(
         await expect(page.locator("#camera-view")).to_be_hidden()
 
 
+@pytest.mark.slow
 async def test_where_the_reader_is_missing_there_is_no_button_or_a_sentence(
     here: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

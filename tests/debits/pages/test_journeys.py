@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
 from tests.chromium import IN_CHROMIUM
@@ -21,7 +20,7 @@ WIDEST = """[...document.querySelectorAll("main *, header *")]
 pytestmark = IN_CHROMIUM
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def here(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     async with serve(database_url, redis_url) as installation:
         yield installation
@@ -44,10 +43,10 @@ async def to_confirmation(page: Page, code: str) -> None:
 @pytest.mark.parametrize(
     ("viewport", "scripts"),
     [
-        pytest.param(PHONE, True, id="phone, with scripts"),
-        pytest.param(PHONE, False, id="phone, without scripts", marks=pytest.mark.slow),
+        pytest.param(PHONE, True, id="phone, with scripts", marks=pytest.mark.slow),
+        pytest.param(PHONE, False, id="phone, without scripts"),
         pytest.param(DESKTOP, True, id="desktop, with scripts", marks=pytest.mark.slow),
-        pytest.param(DESKTOP, False, id="desktop, without scripts"),
+        pytest.param(DESKTOP, False, id="desktop, without scripts", marks=pytest.mark.slow),
     ],
 )
 async def test_from_the_code_to_the_receipt_and_back(
@@ -108,6 +107,7 @@ async def test_a_second_tap_and_the_back_button_charge_once(here: Installation) 
     assert await entries_of(here, voucher_id) == [("debit", 120)]
 
 
+@pytest.mark.slow
 async def test_two_tabs_charge_two_visits_of_two_families(here: Installation) -> None:
     (one_id, one), (other_id, other) = await family(here), await family(here)
     person = await sit_down(here, "worker")
@@ -144,6 +144,7 @@ async def test_a_typing_slip_is_told_while_typing_and_digits_are_grouped(here: I
         assert await field.input_value() == code
 
 
+@pytest.mark.slow
 async def test_the_address_of_the_qr_code_fills_the_field_in_and_leaves_the_code_nowhere(here: Installation) -> None:
     _, code = await family(here)
     digits = code.replace(" ", "")
@@ -160,6 +161,7 @@ async def test_the_address_of_the_qr_code_fills_the_field_in_and_leaves_the_code
     assert not any(digits in address for address in asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "text"), [(320, 100), (360, 200)])
 async def test_no_page_is_wider_than_a_narrow_screen_or_large_text(here: Installation, width: int, text: int) -> None:
     _, code = await family(here)
