@@ -3,6 +3,8 @@
 # make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, after which a worker is
 #             killed at every await of a send, unless ARGS="--points none"; SEED=<n> to replay)
 # make mutants   shows that the judge of `make chaos` sees what goes wrong
+# Where bytecode may not be kept, each of the many processes compiles everything anew: seconds of a processor each time.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 DATA ?= .data
 VENV := .venv

@@ -188,9 +188,9 @@ def told(faults: dict[str, str]) -> Iterator[str]:
 
 
 async def test_every_answer_is_one_that_is_described(here: Installation) -> None:
-    stranger = await visit(here, examples=4, start=1)
+    stranger = await visit(here, examples=2, start=1)
     assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
-    assert stranger.statuses[200] + stranger.statuses[201] > 40
+    assert stranger.statuses[200] + stranger.statuses[201] > 20
 
 
 async def test_a_description_that_is_not_true_is_found_out(here: Installation) -> None:

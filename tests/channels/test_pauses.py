@@ -57,7 +57,9 @@ async def is_paused(office: Office) -> bool:
 # One bad recipient
 
 
-@pytest.mark.parametrize("code", ["21408", "21612", "21212"])
+@pytest.mark.parametrize(
+    "code", ["21408", pytest.param("21612", marks=pytest.mark.slow), pytest.param("21212", marks=pytest.mark.slow)]
+)
 async def test_one_recipient_that_cannot_be_reached_holds_up_the_others_for_seconds_only(
     office: Office, code: str
 ) -> None:

@@ -11,6 +11,7 @@ from service.web.pages import words
 from service.web.pages.words import (
     PAGE_LANGUAGES,
     SOURCE_LANGUAGE,
+    Message,
     messages,
     missing_entries,
     missing_words,
@@ -26,9 +27,18 @@ from service.web.pages.words import (
 TRANSLATED = [language for language in PAGE_LANGUAGES if language != SOURCE_LANGUAGE]
 
 
+@pytest.fixture(scope="module")
+def shown() -> list[tuple[str, int, Message]]:
+    """Every text of templates and code; to find them takes seconds."""
+    return list(messages())
+
+
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_no_text_of_the_pages_is_missing_or_a_guess(language: str) -> None:
-    assert len(list(messages())) > 100
+def test_no_text_of_the_pages_is_missing_or_a_guess(
+    language: str, shown: list[tuple[str, int, Message]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(shown) > 100
+    monkeypatch.setattr(words, "messages", lambda: iter(shown))
     assert missing_words(language) == [], "\n".join(missing_entries(language))
 
 
@@ -44,10 +54,10 @@ def test_every_placeholder_of_a_text_is_in_its_translation_and_no_other(language
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_no_catalogue_holds_a_text_that_no_page_shows(language: str) -> None:
-    shown = {text if isinstance(text, str) else text[0] for _, _, text in messages()}
+def test_no_catalogue_holds_a_text_that_no_page_shows(language: str, shown: list[tuple[str, int, Message]]) -> None:
+    texts = {text if isinstance(text, str) else text[0] for _, _, text in shown}
     kept = {m.id if isinstance(m.id, str) else m.id[0] for m in read_catalogue(language) if m.id}
-    assert kept <= shown, kept - shown
+    assert kept <= texts, kept - texts
 
 
 def test_a_missing_text_is_found_and_shown_as_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
