@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -180,7 +181,7 @@ async def _read_call(raw: web.Request, route: Route, resources: EdgeResources, l
         route=route,
         known_caller=caller,
         idempotency_key=_idempotency_key(raw, route),
-        query=_parse(route.query, dict(raw.query), language) if route.query else None,
+        query=_parse(route.query, _parameters(raw), language) if route.query else None,
         body=await _read_body(raw, route.body, language) if route.body else None,
     )
 
@@ -200,18 +201,30 @@ async def _authenticate(raw: web.Request, route: Route, resources: EdgeResources
 def _idempotency_key(raw: web.Request, route: Route) -> str | None:
     if route.idempotency == "none":
         return None
-    key = raw.headers.get("Idempotency-Key")
-    if key is None and route.idempotency == "optional":
+    keys = {_bare(key) for key in raw.headers.getall("Idempotency-Key", ())}
+    if not keys and route.idempotency == "optional":
         return None
-    # The draft writes the key as a quoted string, most clients send it bare: both are the same key.
-    key = (key or "").strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
+    if len(keys) > 1:
+        raise _given_twice("Idempotency-Key")
+    key = keys.pop() if keys else ""
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise IdempotencyKeyMissing
     if key.startswith(TEXTED_PREFIX):
         raise IdempotencyKeyReserved(prefix=TEXTED_PREFIX)
     return key
+
+
+def _bare(key: str) -> str:
+    """The draft writes the key as a quoted string, most clients send it bare: both are the same key."""
+    key = key.strip()
+    return key[1:-1] if len(key) >= 2 and key[0] == key[-1] == '"' else key
+
+
+def _parameters(raw: web.Request) -> Mapping[str, str]:
+    """The part after the question mark. Raises InvalidRequest for a name that stands there twice."""
+    if len(raw.query) > len(given := dict(raw.query)):
+        raise _given_twice(next(name for name in given if len(raw.query.getall(name)) > 1))
+    return given
 
 
 async def _read_body(raw: web.Request, model: type[RequestModel], language: str) -> RequestModel:
@@ -229,11 +242,28 @@ async def _read_body(raw: web.Request, model: type[RequestModel], language: str)
     except (web.RequestPayloadError, ConnectionError):  # not in the encoding that it claims, or cut off
         raise BrokenJson from None
     try:
-        return model.model_validate_json(content)
+        body = model.model_validate_json(content)
     except ValidationError as error:
         if any(fault["type"] == "json_invalid" for fault in error.errors(include_input=False)):
             raise BrokenJson from None
         raise invalid_request(error, language) from None
+    _REFUSING_TWICE.decode(content.decode())  # well-formed and UTF-8: it was read a moment ago
+    return body
+
+
+def _refuse_twice(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise _given_twice(next(name for name in names if names.count(name) > 1))
+
+
+def _given_twice(name: str) -> InvalidRequest:
+    return InvalidRequest(fields=[{"field": name, "reason": "is given twice"}])
+
+
+# Pydantic takes the last of two alike, RFC 8259 §4 leaves it open, and a program on the way may have gone by the first:
+# of two amounts neither is charged. Numbers stay text, so that none is too long to be made one.
+_REFUSING_TWICE = json.JSONDecoder(object_pairs_hook=_refuse_twice, parse_int=str, parse_float=str)
 
 
 def _parse(model: type[Model], values: Mapping[str, str], language: str) -> Model:

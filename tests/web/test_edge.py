@@ -31,10 +31,16 @@ from service.web import (
 )
 
 
+class Part(RequestModel):
+    pages: int
+    note: str | None = None
+
+
 class Thing(RequestModel):
     amount: Annotated[int, Field(gt=0, le=10**9)]
     day: date | None = None
     note: str | None = None
+    part: Part | None = None
 
 
 class Page(QueryModel):
@@ -160,6 +166,28 @@ async def test_broken_json_is_said_to_be_broken(client: Client, body: bytes) -> 
     assert (answer.status, (await answer.json())["code"]) == (400, "broken_json")
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"amount": 15, "amount": 30}', "amount"),
+        (b'{"amount": 15, "am\\u006funt": 15}', "amount"),
+        (b'{"amount": 5, "part": {"pages": 1, "pages": 2}}', "pages"),
+    ],
+)
+async def test_a_field_that_stands_twice_is_named_and_neither_value_is_taken(
+    client: Client, body: bytes, field: str
+) -> None:
+    answer = await client.post("/things", data=body, headers=GOOD | {"Content-Type": "application/json"})
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (400, "invalid_request")
+    assert problem["fields"] == [{"field": field, "reason": "on annettu kahdesti"}]
+
+
+async def test_the_same_name_in_two_objects_is_no_repetition(client: Client) -> None:
+    body = {"amount": 5, "note": "x", "part": {"pages": 2, "note": "y"}}
+    assert (await client.post("/things", json=body, headers=GOOD)).status == 201
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_a_body_that_is_not_in_the_encoding_it_claims_is_broken(client: Client, encoding: str) -> None:
     headers = GOOD | {"Content-Type": "application/json", "Content-Encoding": encoding}
@@ -219,6 +247,21 @@ async def test_a_quoted_key_is_the_same_key(client: Client) -> None:
     assert (await answer.json())["key"] == "k1"
 
 
+@pytest.mark.parametrize("path", ["/things", "/loose"])
+async def test_two_keys_in_one_request_are_refused_and_neither_is_taken(client: Client, path: str) -> None:
+    headers = [("Authorization", "Bearer good"), ("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
+    answer = await client.post(path, json={"amount": 5}, headers=headers)
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (400, "invalid_request")
+    assert problem["fields"] == [{"field": "Idempotency-Key", "reason": "on annettu kahdesti"}]
+
+
+async def test_a_key_that_a_proxy_has_repeated_is_one_key(client: Client) -> None:
+    headers = [("Authorization", "Bearer good"), ("Idempotency-Key", "k1"), ("Idempotency-Key", '"k1"')]
+    answer = await client.post("/things", json={"amount": 5}, headers=headers)
+    assert (answer.status, (await answer.json())["key"]) == (201, "k1")
+
+
 async def test_an_optional_key_may_be_missing(client: Client) -> None:
     answer = await client.post("/loose", json={"amount": 5}, headers={"Authorization": "Bearer good"})
     assert (answer.status, (await answer.json())["key"]) == (201, None)
@@ -228,6 +271,14 @@ async def test_an_optional_key_may_be_missing(client: Client) -> None:
 async def test_a_wrong_query_is_refused(client: Client, query: str) -> None:
     answer = await client.get(f"/things?{query}", headers=GOOD)
     assert (answer.status, (await answer.json())["code"]) == (400, "invalid_request")
+
+
+async def test_a_parameter_that_stands_twice_is_named_and_neither_value_is_taken(client: Client) -> None:
+    answer = await client.get("/things?limit=3&limit=4", headers=GOOD)
+    assert (answer.status, (await answer.json())["fields"]) == (
+        400,
+        [{"field": "limit", "reason": "on annettu kahdesti"}],
+    )
 
 
 async def test_what_is_no_id_is_answered_like_an_id_that_nobody_has(client: Client) -> None:
