@@ -24,6 +24,8 @@ log = structlog.get_logger()
 GROUP_MAX = 256
 GROUPS_IN_FLIGHT = 2
 WRITE_TIMEOUT_S = 20.0
+LONGEST_PAUSE_S = 5.0
+TRIES_IN_UNKNOWN_WAIT = 4
 
 MAY_PASS = (Unavailable, asyncpg.PostgresError, OSError, TimeoutError)
 
@@ -51,7 +53,10 @@ class Answers:
         """
         settings, now = self._delivery.settings, asyncio.get_running_loop().time
         give_up_at = now() + settings.lease_s + settings.unknown_wait_s
-        back_off, attempt_id = BackOff(self._chance), answered.sending.attempt_id
+        # Well within the wait for unknown outcomes: when the database is back after a lease has ended, another worker
+        # must not send again what this one knows was taken.
+        longest_s = min(LONGEST_PAUSE_S, settings.unknown_wait_s / TRIES_IN_UNKNOWN_WAIT)
+        back_off, attempt_id = BackOff(self._chance, longest_s=longest_s), answered.sending.attempt_id
         self._unwritten.add(attempt_id)
         try:
             while (error := await self._try(answered)) is not None:
