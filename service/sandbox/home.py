@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from service.sandbox.people import LOGINS_NAME, DemoLogin, logins_as_text, read_logins
+from service.sandbox.logins import LOGINS_NAME, DemoLogin, logins_as_text, read_logins
 from service.sandbox.sample import DemoKeys
 from service.settings import KEY_BYTES
 

@@ -14,9 +14,10 @@ from service.providers.operations import authenticate, revoke_key
 from service.sandbox.backdating import load_months
 from service.sandbox.client import StepFailed, World, open_client
 from service.sandbox.home import Home
+from service.sandbox.logins import DemoLogin
 from service.sandbox.paperwork import load_paperwork
 from service.sandbox.past import Teller, tell_past
-from service.sandbox.people import DemoLogin, load_people
+from service.sandbox.people import load_people
 from service.sandbox.sample import HOME_AID, DemoKeys, load_key, load_keys, load_sample
 from service.vouchers.decisions import helsinki_day
 

@@ -15,7 +15,7 @@ import aiohttp_jinja2
 from aiohttp import web
 from yarl import URL
 
-from service.sandbox.people import DemoLogin, present_codes, read_logins
+from service.sandbox.logins import DemoLogin, present_codes, read_logins
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 _PRIVATE = {

@@ -14,9 +14,9 @@ from aiohttp import web
 from service.sandbox.faults import Faults
 from service.sandbox.handlers import ScriptApi
 from service.sandbox.journal import Journal
+from service.sandbox.logins import LOGINS_NAME
 from service.sandbox.mail import Mailbox, serving_smtp
 from service.sandbox.pages import SandboxPages, set_up_templates
-from service.sandbox.people import LOGINS_NAME
 from service.sandbox.people_page import PeoplePage
 from service.sandbox.phone.network import Pace, PhoneNetwork
 from service.sandbox.phone.receipts import ReceiptSender

@@ -14,7 +14,8 @@ from service.db import Pool, transaction
 from service.people.operations import second_factors, sessions
 from service.people.operations.signing_in import Client, sign_in
 from service.sandbox.home import Home
-from service.sandbox.people import LOGINS_NAME, PEOPLE, DemoLogin, load_people, logins_as_text, present_codes
+from service.sandbox.logins import LOGINS_NAME, DemoLogin, logins_as_text, present_codes
+from service.sandbox.people import PEOPLE, load_people
 from service.sandbox.sample import load_sample
 from tests.sandbox.desk import running_sandbox
 

@@ -55,7 +55,7 @@ async def test_an_answer_is_kept_for_as_long_as_the_database_is_away(
         await asyncio.sleep(3 * (LEASE_S + UNKNOWN_WAIT_S))
         assert not recording.done()
         assert answers.holds(answered.sending.attempt_id)
-        # No pause is as long as the wait for unknown outcomes: else another worker sends it again once the lease is over.
+        # No pause is as long as the wait for unknown outcomes: else another worker sends it again after the lease.
         assert tries > 3 * (LEASE_S + UNKNOWN_WAIT_S) / UNKNOWN_WAIT_S
         is_back.set()
         await recording

@@ -12,6 +12,7 @@ from pyotp.utils import strings_equal
 
 from service.crypto import Keys
 from service.db import Connection, Pool, transaction
+from service.people.authenticator import STEP_S
 from service.people.model import (
     RECOVERY_CODES,
     LastSecondFactor,
@@ -28,8 +29,6 @@ from service.people.queries import proofs
 from service.people.queries.sessions import update_secret
 from service.people.tokens import make_recovery_code, plain_recovery_code
 
-STEP_S = 30
-ISSUER = "Seteli"
 # One step early or late: clocks of phones drift (RFC 6238 §5.2).
 STEPS_AROUND = (0, -1, 1)
 
@@ -62,11 +61,6 @@ async def offer_app(conn: Connection, keys: Keys, session: Session) -> str:
     sealed = keys.sealer.seal(secret, secret_context(session.session_id))
     await update_secret(conn, session_id=session.session_id, secret_sealed=sealed)
     return secret
-
-
-def app_address(secret: str, name: str) -> str:
-    """What the app reads from the QR code. Names the person, not their address."""
-    return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
 
 
 async def confirm_app(conn: Connection, keys: Keys, session: Session, code: str) -> None:

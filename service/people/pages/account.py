@@ -6,6 +6,7 @@ from typing import Literal
 
 from service.db import transaction
 from service.errors import InvalidRequest
+from service.people.authenticator import app_address
 from service.people.model import ALL_ROLES, PasskeyUnknown, SessionUnknown, SignInFailed, SignInUnfinished
 from service.people.operations import accounts, passkeys, second_factors, sessions
 from service.people.operations.sessions import Session
@@ -80,7 +81,7 @@ async def show_app(call: PageCall) -> PageReply:
     async with transaction(call.resources.pool) as conn:
         secret = await second_factors.offer_app(conn, call.resources.keys, session)
         person = await accounts.find_person(conn, session.person_id)
-    picture = qr_picture(second_factors.app_address(secret, session.name))
+    picture = qr_picture(app_address(secret, session.name))
     return await render(call, "people/app.html", secret=secret, picture=picture, person=person)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from service.channels.rendering import qr_png
 from service.db import transaction
+from service.people.authenticator import app_address
 from service.people.model import SignInUnfinished
 from service.people.openid import OpenIdProvider
 from service.people.operations import links, passkeys, second_factors, sessions
@@ -146,7 +147,7 @@ async def show_set_up(call: PageCall) -> PageReply:
         call,
         "people/set_up.html",
         secret=secret,
-        picture=qr_picture(second_factors.app_address(secret, session.name)),
+        picture=qr_picture(app_address(secret, session.name)),
         options=options,
         next=with_next(call, ""),
     )
