@@ -135,6 +135,11 @@ async def approve(
     return await queries.upsert_approval(conn, approval=approval)
 
 
+async def withdraw_approval(conn: Connection, *, provider_id: UUID, programme: str, organiser_id: UUID) -> bool:
+    """Take back an organiser's own approval that has not begun; False when there is none, or it has begun."""
+    return await queries.delete_approval(conn, provider_id=provider_id, programme=programme, organiser_id=organiser_id)
+
+
 async def set_prices(
     conn: Connection,
     *,

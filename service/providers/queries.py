@@ -87,6 +87,19 @@ async def upsert_approval(conn: Connection, *, approval: Approval) -> Approval:
     return Approval(**row)
 
 
+# One that has begun may have been charged under, and is ended, not taken away.
+DELETE_APPROVAL = """
+DELETE FROM approvals
+ WHERE provider_id = $1 AND programme = $2 AND organiser_id = $3 AND valid_from > helsinki_today()
+RETURNING approval_id
+"""
+
+
+async def delete_approval(conn: Connection, *, provider_id: UUID, programme: str, organiser_id: UUID) -> bool:
+    """False: there is none, or it has begun."""
+    return await conn.fetchval(DELETE_APPROVAL, provider_id, programme, organiser_id) is not None
+
+
 # The owner's row, not its keys, is what two creators can both lock: the third key does not exist yet.
 # Foreign keys from elsewhere take FOR KEY SHARE, which this does not stop.
 LOCK_ORGANISER = "SELECT FROM organisers WHERE organiser_id = $1 FOR NO KEY UPDATE"

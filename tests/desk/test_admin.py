@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from service.vouchers.decisions import helsinki_day
 from tests.browsers import Browser, sign_in_as
@@ -152,6 +152,41 @@ async def test_ending_an_approval_shows_whom_it_concerns_and_asks_why(here: Inst
     assert last == TODAY
     regional = {"programme": "kotipalvelu", "last_day": str(TODAY + timedelta(days=9)), "reason": "x"}
     assert (await post(supervisor, page, f"{page}/end", regional))[0] == 400
+
+
+async def test_ending_approvals_never_lets_a_provider_charge_a_day_more(here: Installation) -> None:
+    """One that has not begun is taken back, one that ends sooner stays as it is, and none ends before it began."""
+    supervisor = await sign_in_as(here, "supervisor")
+    page, company = "/desk/providers/7100000-8", {"business_id": "7100000-8", "name": "Uusi Oy"}
+    assert (await post(await sign_in_as(here, "organiser_admin"), page, "/desk/providers/add", company))[0] == 303
+    week, year = TODAY + timedelta(days=7), TODAY + timedelta(days=365)
+    for programme, first, last in (("siivousapu", week, ""), ("kotipalvelu", TODAY, str(week))):
+        days = {"valid_from": str(first)} | ({"valid_to": last} if last else {})
+        form = {"business_ids": "7100000-8", "programmes": programme} | days
+        assert (await post(supervisor, page, "/desk/providers/approve", form))[0] == 303
+    ending = {"reason": "closes down", "sure": "yes"}
+    early = ending | {"last_day": str(TODAY - timedelta(days=1))}
+    status, said = await post(supervisor, page, f"{page}/end", early)
+    assert (status, "began on" in said) == (400, True), said
+    later = ending | {"programme": "kotipalvelu", "last_day": str(year)}
+    status, said = await post(supervisor, page, f"{page}/end", later)
+    assert (status, "ends sooner" in said) == (400, True), said
+    assert await logged(here, "provider.end_approval") == []
+    assert (await post(supervisor, page, f"{page}/end", ending | {"last_day": str(year)}))[0] == 303
+    assert await days_of(here, "7100000-8") == [("kotipalvelu", TODAY, week), ("siivousapu", week, year)]
+    assert (await post(supervisor, page, f"{page}/end", ending | {"last_day": str(TODAY)}))[0] == 303
+    assert await days_of(here, "7100000-8") == [("kotipalvelu", TODAY, TODAY)]
+    assert await logged(here, "provider.withdraw_approval") == [f"siivousapu {week}–{year}: closes down"]
+
+
+async def days_of(here: Installation, business_id: str) -> list[tuple[str, date, date | None]]:
+    async with here.resources.pool.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT programme, valid_from, valid_to FROM approvals JOIN providers USING (provider_id)"
+            " WHERE business_id = $1 ORDER BY programme",
+            business_id,
+        )
+    return [tuple(row) for row in rows]
 
 
 async def test_a_company_is_added_approved_and_its_first_person_invited_once(here: Installation) -> None:

@@ -30,15 +30,18 @@ from service.desk.pages.forms import (
     with_words,
     wrong,
 )
+from service.errors import InvalidRequest
 from service.organisers.operations import organiser_by_id
 from service.people.operations import links
 from service.providers.model import Provider, ProviderUnknown
-from service.providers.operations import add_provider, find_provider
+from service.providers.operations import add_provider, find_provider, withdraw_approval
 from service.providers.operations import approve as approve_provider
 from service.web.pages import N_, PAGE_LANGUAGES, FormModel, PageCall, PageReply, PageRoute, redirect, render
+from service.web.pages.words import show_day
 
 APPROVE_ACTION = "provider.approve"
 END_ACTION = "provider.end_approval"
+WITHDRAW_ACTION = "provider.withdraw_approval"
 ADD_ACTION = "provider.add"
 INVITE_ACTION = "provider.invite_first"
 FIRST_ROLE = "provider_admin"
@@ -148,22 +151,11 @@ async def end(call: PageCall) -> PageReply:
     last_day = read_day(call, "last_day", form.last_day)
     async with transaction(call.resources.pool) as conn:
         provider, approvals = await _own_provider(call, conn)
-        ending = [each for each in approvals if _can_end(each) and form.programme in (None, each["programme"])]
-        if not ending:
-            raise wrong("last_day", call.gettext("This approval is not your organisation's own."))
+        ending = _choose_ending(call, approvals, form.programme, last_day)
         if form.sure is None:
             return await _show_consequences(call, conn, provider, ending, last_day)
         for each in ending:
-            await _store(
-                call,
-                conn,
-                provider.business_id,
-                each["programme"],
-                min(each["valid_from"], last_day),
-                last_day,
-                END_ACTION,
-                form.reason,
-            )
+            await _end(call, conn, provider, each, last_day, form.reason)
     note = call.gettext("The approval ends on the day you chose.")
     return await redirect(call, f"/desk/providers/{provider.business_id}", note=note)
 
@@ -212,6 +204,46 @@ async def _own_provider(call: PageCall, conn: Connection) -> tuple[Provider, Seq
     if not approvals:
         raise ProviderUnknown(business_id=provider.business_id)
     return provider, approvals
+
+
+def _choose_ending(
+    call: PageCall, approvals: Sequence[Record], programme: str | None, last_day: date
+) -> Sequence[Record]:
+    """Those that a last day makes shorter. Raises InvalidRequest: there are none, or one would be turned round.
+
+    One that has begun has a first day that visits may be charged of; before it there is nothing to end.
+    """
+    own = [each for each in approvals if _can_end(each) and programme in (None, each["programme"])]
+    if not own:
+        raise wrong("last_day", call.gettext("This approval is not your organisation's own."))
+    ending = [each for each in own if each["valid_to"] is None or each["valid_to"] > last_day]
+    if not ending:
+        raise wrong("last_day", call.gettext("The approval ends sooner already."))
+    begun = [each["valid_from"] for each in ending if last_day < each["valid_from"] <= today()]
+    if begun:
+        raise _begun(call, max(begun))
+    return ending
+
+
+def _begun(call: PageCall, first: date) -> InvalidRequest:
+    day = show_day(first, call.language)
+    return wrong("last_day", call.gettext("The approval began on %(day)s: end it then or later.", day=day))
+
+
+async def _end(
+    call: PageCall, conn: Connection, provider: Provider, approval: Record, last_day: date, reason: str
+) -> None:
+    """Make it the last day, or take back what begins later: moved to before its beginning, it would allow that day."""
+    programme, first = approval["programme"], approval["valid_from"]
+    if first <= last_day:
+        await _store(call, conn, provider.business_id, programme, first, last_day, END_ACTION, reason)
+        return
+    if not await withdraw_approval(
+        conn, provider_id=provider.provider_id, programme=programme, organiser_id=call.visitor.owner_id
+    ):
+        raise _begun(call, first)  # at midnight
+    days = f"{programme} {first}–{approval['valid_to'] or ''}"
+    await _note(call, conn, WITHDRAW_ACTION, provider, f"{days}: {reason}")
 
 
 async def _show_consequences(
