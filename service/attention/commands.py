@@ -43,7 +43,7 @@ def list_items(
         words = words_for(item.reason, language)
         table.add_row(
             f"{item.opened_at:%Y-%m-%d %H:%M}",
-            item.decision_ref or str(item.voucher_id),
+            item.decision_ref or str(item.voucher_id or item.import_id),
             f"{words.sentence} {words.action}",
             str(item.attention_id),
         )

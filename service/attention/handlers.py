@@ -32,7 +32,8 @@ class AttentionItem(AnswerModel):
     reason: Annotated[str, Field(description="A stable word; new ones may come")]
     sentence: str
     action: str
-    voucher_id: UUID
+    voucher_id: Annotated[UUID | None, Field(description="None when the item is about a file of decisions")]
+    import_id: Annotated[UUID | None, Field(description="The file of decisions sent at the desk, when it is about one")]
     decision_ref: str | None
     message_id: UUID | None
     entry_id: Annotated[UUID | None, Field(description="The debit, when the item is about one")]
@@ -47,6 +48,7 @@ class AttentionItem(AnswerModel):
             sentence=words.sentence,
             action=words.action,
             voucher_id=item.voucher_id,
+            import_id=item.import_id,
             decision_ref=item.decision_ref,
             message_id=item.message_id,
             entry_id=item.entry_id,
@@ -64,7 +66,8 @@ class AttentionList(AnswerModel):
 class ResolvedItem(AnswerModel):
     attention_id: UUID
     reason: str
-    voucher_id: UUID
+    voucher_id: UUID | None
+    import_id: UUID | None
     opened_at: datetime
     resolved_at: datetime
     resolved_by: str

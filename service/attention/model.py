@@ -40,6 +40,7 @@ DELIVERY_REASONS: frozenset[str] = frozenset(
 CONTACT_LOST = "contact_lost"  # receipts and reminders cannot reach the family, and trying again will not help
 DISPUTED = "disputed"  # the family says that the visit charged was none
 NEVER_USED = "never_used"
+IMPORT_FAILED = "import_failed"  # the one that is about a file of decisions, not about a voucher
 
 SYSTEM = "system"
 """Who resolves an item whose cause is gone."""
@@ -59,11 +60,12 @@ class AttentionResolved(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that needs a person."""
+    """One thing that needs a person. It is about a voucher, or about an import: exactly one of the two is there."""
 
     attention_id: UUID
     reason: str
-    voucher_id: UUID
+    voucher_id: UUID | None
+    import_id: UUID | None
     decision_ref: str | None
     message_id: UUID | None
     entry_id: UUID | None

@@ -14,6 +14,7 @@ from service.attention.model import (
     CONTACT_LOST,
     DELIVERY_REASONS,
     DISPUTED,
+    IMPORT_FAILED,
     NEVER_USED,
     SYSTEM,
     AttentionResolved,
@@ -38,7 +39,8 @@ async def open_item(
 ) -> UUID | None:
     """Ask for a person, in the caller's transaction; returns the item's id, None when the same is open already.
 
-    `subject_id` is the voucher. Idempotent while the item is open; once it is resolved, the same opens another.
+    `subject_id` is the voucher, or the import for IMPORT_FAILED. Idempotent while the item is open; once it is
+    resolved, the same opens another.
     """
     return await queries.open_item(
         conn,
@@ -135,6 +137,19 @@ async def resolve_about_entry(
 ) -> bool:
     """Take the open item about a debit off the list, because what it is about is dealt with. False: there is none."""
     attention_id = await queries.select_open_of_entry(conn, organiser_id=organiser_id, reason=reason, entry_id=entry_id)
+    if attention_id is None:
+        return False
+    await resolve_item(conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution)
+    return True
+
+
+async def resolve_about_import(
+    conn: Connection, *, organiser_id: UUID, import_id: UUID, actor: str, resolution: str
+) -> bool:
+    """Take the open item about an import off the list: somebody lets it go on, or stops it. False: there is none."""
+    attention_id = await queries.select_open_of_subject(
+        conn, organiser_id=organiser_id, reason=IMPORT_FAILED, subject_id=import_id
+    )
     if attention_id is None:
         return False
     await resolve_item(conn, organiser_id=organiser_id, attention_id=attention_id, actor=actor, resolution=resolution)

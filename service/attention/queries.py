@@ -7,6 +7,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from service.attention.model import IMPORT_FAILED
 from service.db import Connection
 
 OPEN_ITEM = """
@@ -124,13 +125,17 @@ async def resolve_used(conn: Connection, *, reason: str, actor: str, resolution:
     return len(await conn.fetch(RESOLVE_USED, reason, actor, resolution, action))
 
 
-# The cursor is the last item's id; its row stays when it is resolved, so a page never loses its place.
-SELECT_OPEN = """
-SELECT a.attention_id, a.reason, a.subject_id AS voucher_id, d.decision_ref, a.message_id, a.entry_id, a.opened_at,
-       a.resolved_at, a.resolved_by, a.resolution
+_SHOWN = f"""
+SELECT a.attention_id, a.reason, CASE WHEN a.reason <> '{IMPORT_FAILED}' THEN a.subject_id END AS voucher_id,
+       CASE WHEN a.reason = '{IMPORT_FAILED}' THEN a.subject_id END AS import_id, d.decision_ref, a.message_id,
+       a.entry_id, a.opened_at, a.resolved_at, a.resolved_by, a.resolution
   FROM attention a
   LEFT JOIN vouchers v ON v.organiser_id = a.organiser_id AND v.voucher_id = a.subject_id
   LEFT JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+"""
+
+# The cursor is the last item's id; its row stays when it is resolved, so a page never loses its place.
+SELECT_OPEN = f"""{_SHOWN}
  WHERE a.organiser_id = $1 AND a.resolved_at IS NULL
    AND ($2::uuid IS NULL OR (a.opened_at, a.attention_id) > (
        SELECT c.opened_at, c.attention_id FROM attention c WHERE c.organiser_id = $1 AND c.attention_id = $2))
@@ -142,12 +147,7 @@ async def select_open(conn: Connection, *, organiser_id: UUID, after: UUID | Non
     return await conn.fetch(SELECT_OPEN, organiser_id, after, limit)
 
 
-SELECT_ITEM = """
-SELECT a.attention_id, a.reason, a.subject_id AS voucher_id, d.decision_ref, a.message_id, a.entry_id, a.opened_at,
-       a.resolved_at, a.resolved_by, a.resolution
-  FROM attention a
-  LEFT JOIN vouchers v ON v.organiser_id = a.organiser_id AND v.voucher_id = a.subject_id
-  LEFT JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
+SELECT_ITEM = f"""{_SHOWN}
  WHERE a.organiser_id = $1 AND a.attention_id = $2
 """
 
@@ -180,6 +180,17 @@ SELECT attention_id FROM attention
 
 async def select_open_of_entry(conn: Connection, *, organiser_id: UUID, reason: str, entry_id: UUID) -> UUID | None:
     found: UUID | None = await conn.fetchval(SELECT_OPEN_OF_ENTRY, organiser_id, reason, entry_id)
+    return found
+
+
+SELECT_OPEN_OF_SUBJECT = """
+SELECT attention_id FROM attention
+ WHERE organiser_id = $1 AND resolved_at IS NULL AND reason = $2 AND subject_id = $3
+"""
+
+
+async def select_open_of_subject(conn: Connection, *, organiser_id: UUID, reason: str, subject_id: UUID) -> UUID | None:
+    found: UUID | None = await conn.fetchval(SELECT_OPEN_OF_SUBJECT, organiser_id, reason, subject_id)
     return found
 
 

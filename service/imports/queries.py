@@ -251,12 +251,17 @@ async def cancel_forgotten(conn: Connection, *, after_hours: int) -> None:
     await conn.execute(CANCEL_FORGOTTEN, after_hours)
 
 
-# Discarded, or kept long enough. What failed may go on, and keeps what is left of it until then.
+# Discarded, or kept long enough. What failed may go on, and keeps what is left of it as long as it is on the list of
+# what needs a person, and as long again after somebody took it off: these are decisions that nobody has been told of.
 SELECT_TO_EMPTY = """
 SELECT organiser_id, import_id, ended_at < now() - make_interval(days => $1) AS is_over
   FROM imports i
  WHERE emptied_at IS NULL AND ended_at IS NOT NULL
    AND (ended_at < now() - make_interval(days => $1)
+        AND NOT (state = 'failed' AND EXISTS (
+            SELECT FROM attention a
+             WHERE a.organiser_id = i.organiser_id AND a.subject_id = i.import_id AND a.reason = 'import_failed'
+               AND (a.resolved_at IS NULL OR a.resolved_at > now() - make_interval(days => $1))))
         OR state = 'cancelled' AND EXISTS (SELECT FROM import_chunks c
                                             WHERE c.organiser_id = i.organiser_id AND c.import_id = i.import_id))
  LIMIT 20 FOR UPDATE SKIP LOCKED

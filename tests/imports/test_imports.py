@@ -15,6 +15,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from service.attention.model import IMPORT_FAILED
+from service.attention.operations import list_open, resolve_item
 from service.db import Pool, transaction
 from service.imports import operations, queries
 from service.imports.model import TRIES_MAX, ImportNotWaiting, ImportState, ImportsUnfinished, ImportUnknown
@@ -264,10 +266,42 @@ async def test_what_does_not_get_on_is_left_to_a_person_and_can_go_on(
     assert await operations.grant_next(here.pool, here.keys, here.settings) == 1
     assert (await look(here, world, import_id)).state is ImportState.FAILED
     assert await operations.grant_next(here.pool, here.keys, here.settings) == 0
+    async with transaction(here.pool) as conn:
+        await conn.execute("UPDATE imports SET ended_at = ended_at - interval '31 days'")
+        [item] = await list_open(conn, organiser_id=world.organiser.organiser_id, after=None, limit=9)
+    assert (item.reason, item.import_id, item.voucher_id) == (IMPORT_FAILED, import_id, None)
+    await operations.sweep(here.pool, 30)
+    assert (await look(here, world, import_id)).state is ImportState.FAILED, "decisions that nobody has looked after"
     monkeypatch.setattr(Intake, "grant", grant)
     await let_go(here, world, import_id)
     await work(here)
     assert (await look(here, world, import_id)).granted == 1
+    async with transaction(here.pool) as conn:
+        assert await list_open(conn, organiser_id=world.organiser.organiser_id, after=None, limit=9) == []
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_what_failed_goes_when_a_person_has_dealt_with_it(site: tuple[Site, World], stopped: bool) -> None:
+    here, world = site
+    import_id, organiser_id = await send(here, world, table([row(1)])), world.organiser.organiser_id
+    await let_go(here, world, import_id)
+    async with transaction(here.pool) as conn:
+        await conn.execute("UPDATE imports SET tries = $1", TRIES_MAX)
+    await operations.grant_next(here.pool, here.keys, here.settings)
+    async with transaction(here.pool) as conn:
+        [item] = await list_open(conn, organiser_id=organiser_id, after=None, limit=9)
+        if stopped:
+            await operations.cancel(conn, organiser_id=organiser_id, import_id=import_id, actor="test")
+        else:
+            await resolve_item(
+                conn, organiser_id=organiser_id, attention_id=item.attention_id, actor="test", resolution="by hand"
+            )
+        assert await list_open(conn, organiser_id=organiser_id, after=None, limit=9) == []
+        await conn.execute("UPDATE imports SET ended_at = now() - interval '31 days'")
+        await conn.execute("UPDATE attention SET resolved_at = now() - interval '31 days'")
+    await operations.sweep(here.pool, 30)
+    found = await look(here, world, import_id)
+    assert (found.state, found.name) == (ImportState.CANCELLED, None)
 
 
 async def test_another_organiser_sees_and_stops_nothing(site: tuple[Site, World]) -> None:

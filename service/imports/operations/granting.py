@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 import structlog
 
 from service import metrics
+from service.attention.model import IMPORT_FAILED
+from service.attention.operations import open_item
 from service.crypto import Keys
 from service.db import Pool, transaction
 from service.imports import queries
@@ -45,6 +47,7 @@ async def grant_next(pool: Pool, keys: Keys, settings: Settings) -> int:
         claimed = await queries.claim(conn, lease_s=LEASE_S)
         if claimed is not None and claimed.tries > TRIES_MAX:
             await queries.fail(conn, claimed=claimed)
+            await open_item(conn, organiser_id=claimed.organiser_id, reason=IMPORT_FAILED, subject_id=claimed.import_id)
             log.error("import_failed", import_id=claimed.import_id)
             return 1
     if claimed is None:

@@ -13,6 +13,7 @@ from asyncpg import Record
 from uuid_utils.compat import uuid7
 
 from service import audit
+from service.attention.operations import resolve_about_import
 from service.crypto import Keys
 from service.db import Connection, Pool, autocommit, transaction
 from service.imports import queries
@@ -165,6 +166,7 @@ async def grant(
     )
     if due_at is None:
         raise await _why_not(conn, organiser_id, import_id)
+    await resolve_about_import(conn, organiser_id=organiser_id, import_id=import_id, actor=actor, resolution="goes_on")
     await _note(conn, organiser_id, import_id, actor, GRANT_ACTION)
     return due_at
 
@@ -175,6 +177,9 @@ async def cancel(conn: Connection, *, organiser_id: UUID, import_id: UUID, actor
     Raises ImportUnknown, ImportNotWaiting for one that is done.
     """
     if await queries.cancel(conn, organiser_id=organiser_id, import_id=import_id):
+        await resolve_about_import(
+            conn, organiser_id=organiser_id, import_id=import_id, actor=actor, resolution="stopped"
+        )
         await _note(conn, organiser_id, import_id, actor, CANCEL_ACTION)
         return
     row = await queries.select_import(conn, organiser_id=organiser_id, import_id=import_id)
