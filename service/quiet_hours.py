@@ -1,4 +1,4 @@
-"""When families are left alone. The voucher itself never waits; what is told besides does.
+"""When families are left alone. A voucher that was decided by itself never waits; what is told besides does.
 
 Only the hours are here; which moment they allow is reckoned in the database, by its clock (`not_in_quiet_hours`).
 """

@@ -143,7 +143,9 @@ ANSWER_PRIORITY = 7
 CHARGE_ANSWER_PRIORITY = 6
 """Of what a worker is told of its charge: at the family's door it is waited for, and so few a day that it cannot spend
 the reserve."""
-PATIENT_PRIORITY = 8  # and higher: waits for the end of the quiet hours; the voucher itself never does
+PATIENT_PRIORITY = (
+    8  # and higher: waits for the end of the quiet hours; a voucher does only in a file that nobody hurries
+)
 PAUSED_RETRY_S = 60.0  # behind the messages that wait, so that another one probes the gateway
 MOST_PAUSES = 2
 """Pauses that one message may cause when it can be the message: one bad recipient must not keep all others waiting."""

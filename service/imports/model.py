@@ -107,3 +107,5 @@ class Claim:
     columns: tuple[str, ...]
     delimiter: str
     granted_by: str
+    at_once: bool
+    """Whether families may be woken for it."""

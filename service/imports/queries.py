@@ -136,7 +136,7 @@ async def select_quiet_until(conn: Connection, *, quiet: tuple[int, int]) -> dat
 START = """
 UPDATE imports
    SET state = 'granting', ended_at = NULL, tries = 0, leased_until = NULL, turn_at = now(),
-       granted_by = $3, granted_at = now(),
+       granted_by = $3, granted_at = now(), at_once = $4,
        due_at = CASE WHEN $4 THEN now() ELSE not_in_quiet_hours(now(), $5, $6) END
  WHERE organiser_id = $1 AND import_id = $2 AND state IN ('waiting', 'failed')
 RETURNING due_at
@@ -168,20 +168,36 @@ CLAIM = """
 WITH due AS (
     SELECT organiser_id, import_id FROM imports
      WHERE state = 'granting' AND due_at <= now() AND (leased_until IS NULL OR leased_until < now())
+       AND (at_once OR not_in_quiet_hours(now(), $2, $3) <= now())
      ORDER BY turn_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 UPDATE imports i
    SET fence = fence + 1, tries = tries + 1, turn_at = clock_timestamp(),
        leased_until = clock_timestamp() + make_interval(secs => $1)
   FROM due WHERE i.organiser_id = due.organiser_id AND i.import_id = due.import_id
-RETURNING i.organiser_id, i.import_id, i.fence, i.tries, i.columns, i.delimiter, i.granted_by
+RETURNING i.organiser_id, i.import_id, i.fence, i.tries, i.columns, i.delimiter, i.granted_by,
+    i.at_once
 """
 
 
-async def claim(conn: Connection, *, lease_s: float) -> Claim | None:
-    """The import whose turn it is, with a new fence; None when there is nothing to do."""
-    row = await conn.fetchrow(CLAIM, lease_s)
+async def claim(conn: Connection, *, lease_s: float, quiet: tuple[int, int]) -> Claim | None:
+    """The import whose turn it is, with a new fence; None when there is nothing to do at this hour."""
+    row = await conn.fetchrow(CLAIM, lease_s, *quiet)
     return None if row is None else Claim(**{**row, "columns": tuple(row["columns"])})
+
+
+PUT_OFF = """
+UPDATE imports i SET due_at = not_in_quiet_hours(now(), $1, $2)
+  FROM (SELECT organiser_id, import_id FROM imports
+         WHERE state = 'granting' AND NOT at_once AND due_at <= now() AND not_in_quiet_hours(now(), $1, $2) > now()
+           FOR NO KEY UPDATE SKIP LOCKED) AS asleep
+ WHERE i.organiser_id = asleep.organiser_id AND i.import_id = asleep.import_id
+"""
+
+
+async def put_off(conn: Connection, *, quiet: tuple[int, int]) -> None:
+    """Say of what was under way when the quiet hours began that it goes on when they end."""
+    await conn.execute(PUT_OFF, *quiet)
 
 
 # The row is the chunk's lock: whoever comes second waits here, and finds that it is gone.

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ import pytest
 
 from service.attention.model import IMPORT_FAILED
 from service.attention.operations import list_open, resolve_item
+from service.channels.queries.sending import select_due
 from service.db import Pool, transaction
 from service.imports import operations, queries
 from service.imports.model import TRIES_MAX, ImportNotWaiting, ImportState, ImportsUnfinished, ImportUnknown
@@ -173,7 +175,7 @@ async def test_whoever_is_overtaken_in_mid_chunk_undoes_what_it_did(
         granted = await grant(*args)
         async with transaction(here.pool) as conn:  # the lease has run out, and another worker has come
             await conn.execute("UPDATE imports SET leased_until = now() - interval '1 s'")
-            assert await queries.claim(conn, lease_s=0.01) is not None
+            assert await queries.claim(conn, lease_s=0.01, quiet=(0, 0)) is not None
         return granted
 
     monkeypatch.setattr(Intake, "grant", slowly)
@@ -344,6 +346,40 @@ async def test_a_file_begins_when_families_are_awake_unless_asked(site: tuple[Si
         )
     await work(here)
     assert (await look(here, world, now)).granted == 1
+
+
+async def test_a_file_let_go_in_the_evening_stops_for_the_night_with_what_it_has_queued(
+    site: tuple[Site, World],
+) -> None:
+    here, world = site
+    hour = datetime.now(UTC).astimezone().hour
+    night = SimpleNamespace(
+        **vars(here.settings) | {"quiet_hours": QuietHours((hour - 2) % 24, (hour + 6) % 24)}  # in Helsinki it is later
+    )
+    patient = await send(here, world, table([row(n) for n in range(20)]))
+    await let_go(here, world, patient)
+    assert await operations.grant_next(here.pool, here.keys, here.settings) == 1
+    assert await operations.grant_next(here.pool, here.keys, night) == 0
+    found = await look(here, world, patient)
+    assert (found.state, found.done) == (ImportState.GRANTING, 10)
+    assert found.due_at is not None
+    assert found.due_at > datetime.now(UTC), "the page says when it goes on"
+    hurried = await send(here, world, table([row(n) for n in range(100, 110)]))
+    async with transaction(here.pool) as conn:
+        await operations.grant(
+            conn, organiser_id=world.organiser.organiser_id, import_id=hurried, actor="test", at_once=True,
+            quiet=night.quiet_hours,
+        )  # fmt: skip
+    assert await operations.grant_next(here.pool, here.keys, night) == 1
+    async with transaction(here.pool) as conn:
+        due = await select_due(
+            conn, channel="sms", gateway="twilio", priority_below=32_767, limit=99, quiet=night.quiet_hours
+        )
+        assert len(due) == 10, "those of the file that begins at once"
+        awake = await select_due(
+            conn, channel="sms", gateway="twilio", priority_below=32_767, limit=99, quiet=here.settings.quiet_hours
+        )
+        assert len(awake) == 20
 
 
 async def test_contents_go_and_counts_stay(site: tuple[Site, World]) -> None:

@@ -15,6 +15,7 @@ from service.db import Connection, Pool, transaction
 from service.money import Unit
 from service.organisers import operations as organisers
 from service.organisers.model import Organiser, Programme
+from service.quiet_hours import QuietHours
 from service.settings import Keyring
 from service.vouchers import operations
 from service.vouchers.decisions import NewDecision, PostedDecision, read_decision
@@ -125,7 +126,9 @@ class Site:
     pool: Pool
     keys: Keys = KEYS
     wakeups: Bell = field(default_factory=Bell)
-    settings: Any = field(default_factory=lambda: SimpleNamespace(sms_countries=("FI",), code_digits=12))
+    settings: Any = field(
+        default_factory=lambda: SimpleNamespace(sms_countries=("FI",), code_digits=12, quiet_hours=QuietHours(0, 0))
+    )
 
 
 @asynccontextmanager

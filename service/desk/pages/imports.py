@@ -6,7 +6,7 @@ Nothing waits for a request: the file is a record of `service.imports`, and so a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from math import ceil
 
 from service.db import Connection, autocommit, transaction
@@ -108,6 +108,7 @@ async def show_import(call: PageCall) -> PageReply:
         call,
         "desk/import_preview.html" if is_waiting else "desk/import_one.html",
         each=found,
+        waits=_waits(found),
         title=call.gettext(TITLES[found.state]),
         faults=[] if faults is None else _in_words(faults, call.language),
         faulty=0 if faults is None else len(faults.rejected),
@@ -121,7 +122,9 @@ async def show_part(call: PageCall) -> PageReply:
     """How far it is: the part of that page which changes, for its script."""
     async with autocommit(call.resources.pool) as conn:
         found = await _find(call, conn)
-    return await render(call, "desk/import_part.html", each=found, title=call.gettext(TITLES[found.state]))
+    return await render(
+        call, "desk/import_part.html", each=found, waits=_waits(found), title=call.gettext(TITLES[found.state])
+    )
 
 
 async def grant(call: PageCall) -> PageReply:
@@ -192,6 +195,12 @@ def _in_words(faults: Faults, language: str) -> list[tuple[int, str]]:
         (each.row.line, reason(each.error.code, each.error.details, language))
         for each in faults.rejected[:FAULTS_SHOWN]
     ]
+
+
+def _waits(found: Import) -> bool:
+    """Whether it has not begun, or has stopped for the night."""
+    is_due = found.due_at is not None and found.due_at <= datetime.now(UTC)
+    return found.state is ImportState.GRANTING and not (found.done and is_due)
 
 
 def _sending(found: Import, settings: Settings, quiet_until: datetime | None) -> Sending:

@@ -15,6 +15,7 @@ import structlog
 from service import metrics
 from service.attention.model import IMPORT_FAILED
 from service.attention.operations import open_item
+from service.channels.model import PATIENT_PRIORITY
 from service.crypto import Keys
 from service.db import Pool, transaction
 from service.imports import queries
@@ -24,6 +25,7 @@ from service.imports.operations.uploading import make_intake
 from service.imports.sealing import open_sealed, seal
 from service.settings import Settings
 from service.vouchers.decisions import helsinki_day
+from service.vouchers.operations.bulk import BULK_PRIORITY
 from service.vouchers.operations.rows import in_rounds
 from service.vouchers.rejected_rows import RejectedRow
 
@@ -44,7 +46,10 @@ async def grant_next(pool: Pool, keys: Keys, settings: Settings) -> int:
     Raises DatabaseUnavailable, OutcomeUnknown or RequestInFlight, after which the lease runs out and it is done again.
     """
     async with transaction(pool) as conn:
-        claimed = await queries.claim(conn, lease_s=LEASE_S)
+        quiet = (settings.quiet_hours.from_hour, settings.quiet_hours.to_hour)
+        claimed = await queries.claim(conn, lease_s=LEASE_S, quiet=quiet)
+        if claimed is None:
+            await queries.put_off(conn, quiet=quiet)
         if claimed is not None and claimed.tries > TRIES_MAX:
             await queries.fail(conn, claimed=claimed)
             await open_item(conn, organiser_id=claimed.organiser_id, reason=IMPORT_FAILED, subject_id=claimed.import_id)
@@ -75,6 +80,7 @@ async def _grant_chunk(pool: Pool, keys: Keys, settings: Settings, claimed: Clai
             found=claimed,
             created_by=claimed.granted_by,
             today=helsinki_day(datetime.now(UTC)),
+            priority=BULK_PRIORITY if claimed.at_once else PATIENT_PRIORITY,
         )
         rows = unpack_rows(open_sealed(keys, sealed, "chunk", claimed.import_id, place))
         good, unreadable = intake.read(rows)

@@ -31,6 +31,7 @@ from service.imports.sealing import open_sealed, seal
 from service.organisers.operations import list_programmes, organiser_by_id
 from service.quiet_hours import QuietHours
 from service.settings import Settings
+from service.vouchers.operations.bulk import BULK_PRIORITY
 from service.vouchers.operations.rows import Intake, Rejected
 from service.vouchers.rejected_rows import csv_head, csv_lines
 
@@ -132,7 +133,14 @@ async def quiet_until(conn: Connection, quiet: QuietHours) -> datetime | None:
 
 
 async def make_intake(
-    conn: Connection, keys: Keys, settings: Settings, *, found: Tabled, created_by: str, today: date
+    conn: Connection,
+    keys: Keys,
+    settings: Settings,
+    *,
+    found: Tabled,
+    created_by: str,
+    today: date,
+    priority: int = BULK_PRIORITY,
 ) -> Intake:
     """What rows of this import are read and granted with, as programmes and rules are now."""
     organiser = await organiser_by_id(conn, found.organiser_id)
@@ -146,6 +154,7 @@ async def make_intake(
         created_by=created_by,
         today=today,
         code_digits=settings.code_digits,
+        priority=priority,
     )
 
 

@@ -49,6 +49,7 @@ async def issue_vouchers(
     created_by: str,
     today: date,
     code_digits: int = 12,
+    priority: int = BULK_PRIORITY,
 ) -> Stored:
     """Grant all decisions that are new and within the rules; each decision_ref at most once in `decisions`.
 
@@ -76,7 +77,7 @@ async def issue_vouchers(
                 raise DecisionDiffers(decision_ref=ref)
         except (Invalid, DecisionDiffers) as error:
             refused[ref] = error
-    message_ids = await _store(conn, keys, new, organiser, created_by, today, code_digits) if new else []
+    message_ids = await _store(conn, keys, new, organiser, created_by, today, code_digits, priority) if new else []
     return Stored(len(new), already_there, refused, message_ids[0] if message_ids else None)
 
 
@@ -88,6 +89,7 @@ async def _store(
     created_by: str,
     today: date,
     code_digits: int,
+    priority: int,
 ) -> Sequence[UUID]:
     # In the order of a unique constraint, so that two imports of one file wait for each other instead of in a circle.
     decisions.sort(key=lambda decision: decision.decision_ref)
@@ -110,7 +112,7 @@ async def _store(
             code_id=row.code.code_id,
             requested_by=created_by,
             today=today,
-            priority=BULK_PRIORITY,
+            priority=priority,
         )
         for row in rows
     ]

@@ -20,7 +20,7 @@ from service.organisers.model import Organiser, Programme, ProgrammeUnknown
 from service.vouchers import decision_rows
 from service.vouchers.decision_rows import Header, Row
 from service.vouchers.decisions import NewDecision, check_rules, read_decision
-from service.vouchers.operations.bulk import Rivalry, issue_vouchers
+from service.vouchers.operations.bulk import BULK_PRIORITY, Rivalry, issue_vouchers
 
 # A rival's chunk takes a fraction of a second and the lock is waited for; more rounds than this are no rivalry.
 CHUNK_ROUNDS = 10
@@ -66,6 +66,8 @@ class Intake:
     created_by: str
     today: date
     code_digits: int
+    priority: int = BULK_PRIORITY
+    """Of the families' messages: BULK_PRIORITY, or PATIENT_PRIORITY for what keeps the quiet hours."""
 
     def read(self, rows: Sequence[Row]) -> tuple[list[ReadRow], list[Rejected]]:
         """What the rows say by themselves; whether the rules of the day allow it is asked when it is granted."""
@@ -114,6 +116,7 @@ class Intake:
                 created_by=self.created_by,
                 today=self.today,
                 code_digits=self.code_digits,
+                priority=self.priority,
             )
             issued += stored.issued
             already_there += stored.already_there
