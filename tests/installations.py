@@ -122,6 +122,6 @@ async def install(settings: Settings, *, port: int | None = None) -> AsyncIterat
     has_all = settings.database_connections == Settings.model_fields["database_connections"].default
     async with open_resources(settings, pool=await sessions.pool() if sessions and has_all else None) as resources:
         async with transaction(resources.pool) as conn:
-            keys = await once_then_copied(conn, load_sample_with_keys)
+            keys = await once_then_copied(conn, load_sample_with_keys, name="sample")
         async with TestClient(TestServer(build_app(resources), port=port)) as client:
             yield Installation(resources, client, keys)

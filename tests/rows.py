@@ -40,22 +40,24 @@ async def empty_tables(conn: Connection, tables: Sequence[str]) -> None:
         await conn.execute(f"TRUNCATE {', '.join(large)} CASCADE")
 
 
-_copies: dict[Callable[[Connection], Awaitable[dict[str, str]]], tuple[str, dict[str, str]]] = {}
+_copies: dict[str, tuple[str, dict[str, str]]] = {}
 
 
-async def once_then_copied(conn: Connection, load: Callable[[Connection], Awaitable[dict[str, str]]]) -> dict[str, str]:
+async def once_then_copied(
+    conn: Connection, load: Callable[[Connection], Awaitable[dict[str, str]]], *, name: str
+) -> dict[str, str]:
     """What `load` makes of an empty database, and returns. After the first time in this process the rows that it made
-    are put in as they were, ids and times too, in one round trip.
+    are put in as they were, ids and times too, in one round trip. `name` is one for each way of loading.
     """
     if not _is_superuser(conn) or await conn.fetchval("SELECT EXISTS (SELECT FROM organisers)"):
         return await load(conn)
-    if load not in _copies:
+    if name not in _copies:
         before = await _filled_tables(conn)
         answer = await load(conn)
         copies = [await _copy(conn, table) for table in await _filled_tables(conn) if table not in before]
-        _copies[load] = _AS_REPLICA.format(statements=";".join(copies)), answer
+        _copies[name] = _AS_REPLICA.format(statements=";".join(copies)), answer
         return dict(answer)
-    statements, answer = _copies[load]
+    statements, answer = _copies[name]
     await conn.execute(statements)
     return dict(answer)
 

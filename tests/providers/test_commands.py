@@ -12,12 +12,14 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from service.db import connect
+from service.db import Connection, connect
 from service.organisers.commands import organiser_app, programme_app, region_app
 from service.providers.commands import key_app, provider_app
 from service.providers.keys import looks_like_key
 from service.providers.operations import authenticate
 from service.web import Caller
+from tests.rows import once_then_copied
+from tests.sessions import Sessions
 
 app = typer.Typer()
 for name, commands in (
@@ -77,10 +79,15 @@ class CommandLine:
 
 
 @pytest.fixture
-def command_line(database_url: str, redis_url: str) -> CommandLine:
+async def command_line(database_url: str, redis_url: str, sessions: Sessions) -> CommandLine:
     made = CommandLine(database_url, redis_url)
-    for line in SET_UP:
-        made.run(line)
+
+    async def set_up(_: Connection) -> dict[str, str]:
+        for line in SET_UP:
+            await asyncio.to_thread(made.run, line)  # each command has an event loop of its own
+        return {}
+
+    await once_then_copied(await sessions.connection(), set_up, name="command line")
     return made
 
 
