@@ -210,6 +210,16 @@ class RuleMachine(RuleBasedStateMachine):
             told = [before[name] for name in ("amount", "voucher_pays_cents", "family_pays_cents")]
             assert told == [answer.body[name] for name in ("amount", "voucher_pays_cents", "family_pays_cents")]
 
+    @precondition(lambda self: self.voucher.debits)
+    @rule(pick=PICK, duplicate_ok=st.booleans())
+    def charge_the_same_again(self, pick: int, duplicate_ok: bool) -> None:
+        """Under a key of its own: a question, unless something certain is in the way."""
+        again, entry = list(self.voucher.debits.values())[pick % len(self.voucher.debits)], uuid7()
+        ask = replace(again.ask, duplicate_ok=duplicate_ok)
+        order = self.card.order(ask, new_id=entry, key=entry.hex, parts=self.voucher.parts(ask))
+        answer = self.send(lambda: self.card.debit(self.conn, order))
+        self.agree(answer, self.voucher.debit(str(entry), ask, today=self.today, now=self.now))
+
     @rule(drawn=ASKS)
     def hold(self, drawn: dict[str, Any]) -> None:
         ask, hold = self.ask(drawn), uuid7()
