@@ -143,9 +143,9 @@ async def besiege(servers: Addresses, redis_url: str, *, waves: int, each: int, 
         await conn.close()
 
 
-async def test_twenty_thousand_guesses_hit_nothing_and_are_counted_right(servers: Addresses, redis_url: str) -> None:
-    siege = await besiege(servers, redis_url, waves=8, each=5, apart=timedelta(minutes=61))
-    assert sum(siege.told.values()) == 20_000
+async def test_ten_thousand_guesses_hit_nothing_and_are_counted_right(servers: Addresses, redis_url: str) -> None:
+    siege = await besiege(servers, redis_url, waves=4, each=5, apart=timedelta(minutes=61))
+    assert sum(siege.told.values()) == 10_000
     assert set(siege.told) == {"code_unknown", "credential_blocked"}
     assert siege.told["code_unknown"] < KEYS * 20
 

@@ -58,7 +58,7 @@ class Ledger:
         self.answers.setdefault(key, (request, outcome, answer))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 async def test_any_history_of_debits_and_reversals_adds_up_and_a_key_has_one_answer(
     db: Connection, steps: list[tuple[str, int, int, int]]

@@ -7,13 +7,13 @@ a real county: 33.50 € an hour by day, 41.00 in the evening from six to ten, 4
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from service.db import Pool, close_pool, open_pool
 from service.debits.model import OUTCOMES
@@ -582,24 +582,16 @@ LINES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def book_url(servers: Addresses) -> str:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def book_pool(servers: Addresses) -> AsyncIterator[Pool]:
+    """One database and its sessions for all lines: each has an organiser of its own, and sets the clock."""
     url = make_database(servers, "rule_book")
-
-    async def set_up() -> None:
-        conn = await connect_to(url)
-        await conn.execute(CLOCK)
-        name = await conn.fetchval("SELECT current_database()")
-        await conn.execute(f'ALTER DATABASE "{name}" SET search_path = clock, public, pg_catalog')
-        await conn.close()
-
-    asyncio.run(set_up())
-    return url
-
-
-@pytest.fixture
-async def book_pool(book_url: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(book_url, size=2)
+    conn = await connect_to(url)
+    await conn.execute(CLOCK)
+    name = await conn.fetchval("SELECT current_database()")
+    await conn.execute(f'ALTER DATABASE "{name}" SET search_path = clock, public, pg_catalog')
+    await conn.close()
+    pool = await open_pool(url, size=2)
     yield pool
     await close_pool(pool)
 
@@ -616,6 +608,7 @@ async def answer_to(line: Line, pool: Pool) -> Verdict | SeteliError:
     return verdict if verdict.is_success else verdict.error()
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.name.strip(": "))
 async def test_the_rule_book(line: Line, book_pool: Pool) -> None:
     answer = await answer_to(line, book_pool)
