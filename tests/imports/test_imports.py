@@ -6,7 +6,7 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,16 +129,27 @@ asyncio.run(main())
 """
 
 
+# After how many chunks, and how long into the next one. A worker is a process, and costs a second before it grants.
+TWICE = ((1, 0.003), (3, 0.011))
+AGAIN_AND_AGAIN = ((1, 0.0), (2, 0.003), (3, 0.007), (5, 0.011), (8, 0.019))
+
+
+@pytest.mark.parametrize(
+    ("rows", "kills"), [(1_200, TWICE), pytest.param(2_000, AGAIN_AND_AGAIN, marks=pytest.mark.slow)]
+)
 async def test_workers_killed_again_and_again_grant_every_row_once(
-    site: tuple[Site, World], database_url: str, monkeypatch: pytest.MonkeyPatch
+    site: tuple[Site, World],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    kills: Sequence[tuple[int, float]],
 ) -> None:
     here, world = site
     monkeypatch.setattr(granting, "LEASE_S", 0.3)
-    rows = 2_000
     import_id = await send(here, world, table([row(n) for n in range(rows)]))
     await let_go(here, world, import_id)
     done = 0
-    for chunks, wait_s in ((1, 0.0), (2, 0.003), (3, 0.007), (5, 0.011), (8, 0.019)):
+    for chunks, wait_s in kills:
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", WORKER, database_url, stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
         )

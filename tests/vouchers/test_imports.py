@@ -346,12 +346,13 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize(("rows", "kills"), [(1_200, (1, 3)), pytest.param(2_000, (1, 3, 8), marks=pytest.mark.slow)])
 async def test_killed_at_any_moment_and_run_again_it_repeats_nothing(
-    site: tuple[Site, World], database_url: str, tmp_path: Path
+    site: tuple[Site, World], database_url: str, tmp_path: Path, rows: int, kills: Sequence[int]
 ) -> None:
     here, _ = site
-    file = write(tmp_path / "d.csv", [row(n) for n in range(2_000)])
-    for chunks in (1, 3, 8):
+    file = write(tmp_path / "d.csv", [row(n) for n in range(rows)])
+    for chunks in kills:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", IMPORT, database_url, str(file), stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
         )
@@ -362,8 +363,8 @@ async def test_killed_at_any_moment_and_run_again_it_repeats_nothing(
         await process.wait()
         process.stdout.feed_eof()
     stored = await counts(here.pool)
-    assert 0 < stored[0] < 2_000
+    assert 0 < stored[0] < rows
     assert set(stored) == {stored[0]}
     report = await run(here, file)
-    assert report.issued + report.already_there == 2_000
-    assert await counts(here.pool) == (2_000,) * 6
+    assert report.issued + report.already_there == rows
+    assert await counts(here.pool) == (rows,) * 6
