@@ -22,7 +22,7 @@ from tests.chaos.told import wrong_after_stop, wrong_attention, wrong_messages, 
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = "7"
-GIVES_UP_AFTER_S = 240
+GIVES_UP_AFTER_S = 300
 
 pytestmark = pytest.mark.timeout(GIVES_UP_AFTER_S + 20)
 

@@ -30,7 +30,7 @@ class Fault:
     inject: Injector
     load: Load = USUAL
     seconds: float | None = None  # none: as long as the others
-    mails_once: bool = False  # whoever sends lives, and hears the mail server: no reason to send a mail again
+    mails_once: bool = False  # whoever sends lives, and hears the mail server or times out: else no mail comes again
 
 
 def _killing(*names: str, every_s: tuple[float, float] = (0.3, 1.2)) -> Injector:

@@ -42,6 +42,7 @@ class Verdict:
     stuck: int = 0
     to_person: int = 0
     mails_repeated: int = 0  # after an outcome that nobody can find out; with the same Message-ID
+    mails_repeated_untimed: int = 0  # … and whose sender did not write down that it had waited in vain for an answer
     violations: list[str] = field(default_factory=list)
 
 
@@ -178,7 +179,9 @@ def _judge_mails(messages: Sequence[Json], mails: Sequence[Json], verdict: Verdi
         count = sum(n for message_id, n in by_id.items() if message_id and hexadecimal in message_id)
         unknown = sum(attempt["outcome"] != "accepted" for attempt in message["attempts"])
         verdict.lost += message["state"] == "sent" and count == 0
+        timed_out = sum(attempt["error_code"] == "timeout" for attempt in message["attempts"])
         verdict.mails_repeated += max(0, count - 1)
+        verdict.mails_repeated_untimed += max(0, count - 1 - timed_out)
         verdict.repeated += max(0, count - 1 - unknown)
     if len(by_id) > len(messages):
         verdict.violations.append("a mail came again under another Message-ID")

@@ -93,7 +93,7 @@ async def run(plan: Plan, folder: Path) -> Outcome:
         if verdicts[doomed].to_person:
             verdicts[doomed].violations.append("a worker that died once was enough to need a person")
     for fault in plan.faults:
-        if fault.mails_once and fault.name in verdicts and verdicts[fault.name].mails_repeated:
+        if fault.mails_once and fault.name in verdicts and verdicts[fault.name].mails_repeated_untimed:
             verdicts[fault.name].violations.append("a mail came again whose sender had been told that it was taken")
     verdicts = {name: verdicts.get(name, Verdict()) for name in injected} | verdicts
     took_s = time.monotonic() - started
