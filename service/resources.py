@@ -36,7 +36,7 @@ from service.family.operations import link_fields
 from service.imports import operations as imports
 from service.overview import operations as overview
 from service.people.openid import OpenIdProvider
-from service.people.operations import links, sessions
+from service.people.operations import accounts, links, sessions
 from service.people.operations.administration import sweep as sweep_people
 from service.people.operations.rotation import rotate_people
 from service.providers.credentials import Credentials
@@ -104,6 +104,11 @@ class Resources:
         async with autocommit(self.pool) as conn:
             notes = await sessions.take_notes(conn, session_id=session_id)
         return [Note("warning" if note["kind"] == "warning" else "done", note["text"]) for note in notes]
+
+    async def choose_language(self, person_id: UUID, language: str) -> None:
+        """The language that this person reads from now on."""
+        async with autocommit(self.pool) as conn:
+            await accounts.choose_language(conn, person_id=person_id, language=language)
 
 
 @asynccontextmanager

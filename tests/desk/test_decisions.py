@@ -131,3 +131,24 @@ async def test_a_providers_people_have_no_desk(here: Installation) -> None:
     browser = await sign_in_as(here, "office")
     for path in ("/desk", "/desk/vouchers", "/desk/attention", "/desk/import", "/desk/programmes", "/desk/providers"):
         assert (await browser.get(path)).status == 403
+
+
+async def test_another_language_keeps_the_decision_that_is_previewed(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    preview = await (await browser.submit("/desk", "/desk/preview", filled_in())).text()
+    chosen = form_in(preview[preview.index("<footer") :], "/desk/preview")
+    assert chosen["phone"] == "040 123 4567"
+    again = await browser.post("/desk/preview", chosen | {"show_in": "sv"})
+    page = await again.text()
+    assert (again.status, again.headers["Content-Language"]) == (200, "sv")
+    assert form_in(page, "/desk/decisions")["decision_ref"] == "KH-1"
+    assert (await browser.get("/desk")).headers["Content-Language"] == "sv"
+
+
+async def test_another_language_never_grants_what_was_refused(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    await grant(browser)
+    other = filled_in(decision_ref="KH-2", client_ref="perhe-2", another="yes")
+    shown = await browser.submit("/desk", "/desk/decisions", other | {"show_in": "fi"})
+    assert (shown.status, shown.headers["Content-Language"]) == (200, "fi")
+    assert await count(here, "vouchers") == 1

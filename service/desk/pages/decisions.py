@@ -235,10 +235,24 @@ PAGES: tuple[PageRoute, ...] = (
         roles=CASEWORK,
         summary="What the family would read",
         form=with_words(show_form),
+        again=show_preview,
     ),
-    PageRoute("POST", "/desk/correct", show_form, roles=CASEWORK, summary="The form again, as it was filled in"),
     PageRoute(
-        "POST", "/desk/decisions", decide, roles=CASEWORK, summary="Grant a decision", form=with_words(show_form)
+        "POST",
+        "/desk/correct",
+        show_form,
+        roles=CASEWORK,
+        summary="The form again, as it was filled in",
+        again=show_form,
+    ),
+    PageRoute(
+        "POST",
+        "/desk/decisions",
+        decide,
+        roles=CASEWORK,
+        summary="Grant a decision",
+        form=with_words(show_form),
+        again=show_preview,
     ),
     PageRoute(
         "GET", "/desk/vouchers/{voucher_id}/delivery", show_delivery, roles=CASEWORK, summary="Where the message is"

@@ -19,7 +19,8 @@ from service.web.pages.calls import (
 )
 from service.web.pages.csrf import session_cookie_name
 from service.web.pages.edge import add_pages, page_edge, page_headers
-from service.web.pages.rendering import FRONT, PUBLIC_FRONT, home_address, redirect, render, safe_next
+from service.web.pages.rendering import redirect, render
+from service.web.pages.ways import FRONT, PUBLIC_FRONT, home_address, safe_next
 from service.web.pages.words import N_, PAGE_LANGUAGES, translations
 
 __all__ = [

@@ -63,6 +63,7 @@ class PageResources(EdgeResources, Protocol):
     async def visitor(self, session_token: str) -> Visitor | None: ...
     async def leave_note(self, session_id: UUID, note: Note) -> None: ...
     async def take_notes(self, session_id: UUID) -> Sequence[Note]: ...
+    async def choose_language(self, person_id: UUID, language: str) -> None: ...
 
 
 class FormModel(BaseModel):
@@ -200,12 +201,6 @@ class PageCall:
         """The family of the browser, for a person to know their devices by: `Firefox, Android`."""
         return browser_family(self.raw.headers.get("User-Agent", ""))
 
-    def in_language(self, language: str) -> str:
-        """This same page in another language, for somebody who is not signed in."""
-        if self.route.method != "GET" or self.route.by_link:
-            return f"?lang={language}"
-        return str(self.raw.rel_url.update_query(lang=language))
-
     def address(self, path: str) -> str:
         """A path of ours that keeps a language chosen on this page by someone who is not signed in."""
         chosen = self.raw.query.get("lang")
@@ -249,6 +244,9 @@ class PageRoute:
     """The word in the navigation, marked with N_, for pages that stand in it; the order is the table's."""
     form: PageHandler | None = None
     """The page that shows what was wrong with this POST, with what was filled in: usually the GET of the same path."""
+    again: PageHandler | None = None
+    """Shows once more what was filled in, and does nothing: on a page with a long form, another language keeps it all.
+    What was sent then stands in the page, so never for a form with a secret."""
     max_bytes: int = MAX_BODY_BYTES
     """Of the form; more than usual is read only from somebody who may use the page."""
     read_timeout_s: float = READ_TIMEOUT_S

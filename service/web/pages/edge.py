@@ -38,7 +38,8 @@ from service.web.pages.calls import (
     errors_by_field,
 )
 from service.web.pages.csrf import check_csrf, check_origin, session_cookie_name
-from service.web.pages.rendering import PAGES_KEY, SIGN_IN, render, set_up_templates
+from service.web.pages.rendering import render, set_up_templates
+from service.web.pages.ways import PAGES_KEY, SIGN_IN, way_back
 from service.web.pages.words import PAGE_LANGUAGES, translations
 
 log = structlog.get_logger()
@@ -132,7 +133,7 @@ async def _answer(call: PageCall) -> Reply | Stream:
     if page.method == "POST":
         check_origin(call.raw, call.resources.settings.public_url)
         is_welcome = page.roles is None or (visitor is not None and visitor.role in page.roles)
-        ended = PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?ended=1")})
+        ended = _sign_in(call, "ended=1&")
         if visitor is None and not is_welcome and (call.raw.content_length or 0) > MAX_BODY_BYTES:
             return ended  # a large file is not read from a stranger
         max_bytes, timeout_s = (page.max_bytes, page.read_timeout_s) if is_welcome else (MAX_BODY_BYTES, READ_TIMEOUT_S)
@@ -143,17 +144,26 @@ async def _answer(call: PageCall) -> Reply | Stream:
             check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
     if page.roles is not None:
         if visitor is None:
-            there = quote(call.raw.rel_url.raw_path_qs, safe="")
-            return PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?next={there}")})
+            return _sign_in(call)
         if visitor.role not in page.roles:
             raise PageForbidden
+    handler, chosen = page.handler, call.value("show_in")
+    if page.again is not None and visitor is not None and chosen in PAGE_LANGUAGES:
+        await call.resources.choose_language(visitor.person_id, chosen)
+        call, handler = replace(call, language=chosen), page.again
     try:
-        return await page.handler(call)
+        return await handler(call)
     except SeteliError as error:
         if page.form is None:
             raise
         again = replace(call, problem=_explain(error, call.language), errors=errors_by_field(error, call.language))
         return replace(await _form(page.form(again)), status=status_of(error))
+
+
+def _sign_in(call: PageCall, why: str = "") -> PageReply:
+    """To the page of signing in, and from there back to this page, or to the one with this form."""
+    there = quote(way_back(call), safe="")
+    return PageReply(status=303, headers={"Location": call.address(f"{SIGN_IN}?{why}next={there}")})
 
 
 async def _form(shown: Awaitable[Reply | Stream]) -> Reply:

@@ -1,4 +1,4 @@
-"""Templates filled in, one jinja2 environment for each language; redirects, and where a role's pages begin."""
+"""Templates filled in, one jinja2 environment for each language; redirects, and the navigation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from aiohttp import web
 from markupsafe import Markup
 
 from service.web.pages.assets import asset_address
-from service.web.pages.calls import Note, NoteKind, PageCall, PageReply, PageRoute
+from service.web.pages.calls import Note, NoteKind, PageCall, PageReply
+from service.web.pages.ways import FRONT, PAGES_KEY, PUBLIC_FRONT, home_address, in_language, way_back
 from service.web.pages.words import (
     DIRECTIONS,
     PAGE_LANGUAGES,
@@ -27,7 +28,6 @@ from service.web.pages.words import (
 )
 
 ENVIRONMENTS = {language: web.AppKey(f"templates_{language}", jinja2.Environment) for language in PAGE_LANGUAGES}
-PAGES_KEY: web.AppKey[tuple[PageRoute, ...]] = web.AppKey("pages")
 FILTERS: Mapping[str, Callable[..., str]] = {
     "amount": show_amount,
     "money": show_money,
@@ -36,10 +36,6 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "time": show_time,
     "number": show_number,
 }
-SIGN_IN = "/sign-in"
-FRONT = "/"
-PUBLIC_FRONT = "/directory"
-"""Where somebody begins who has no log-in: a family that looks for help."""
 
 
 def set_up_templates(app: web.Application) -> None:
@@ -87,7 +83,8 @@ def _attributes(named: Mapping[str, object]) -> Markup:
 async def render(call: PageCall, template: str, *, status: int = 200, **values: object) -> PageReply:
     """A page from `templates/pages/<template>`, in the visitor's language, with the notes that wait for it.
 
-    Every template has `call`, `visitor` (or None), `nonce`, `problem`, `errors`, `notes`, `nav`, `home`, `language`.
+    Every template has `call`, `visitor` (or None), `nonce`, `problem`, `errors`, `notes`, `nav`, `home`, `way_back`
+    and `language`.
     """
     visitor = call.known_visitor
     notes = await call.resources.take_notes(visitor.session_id) if visitor and visitor.has_notes else ()
@@ -99,6 +96,8 @@ async def render(call: PageCall, template: str, *, status: int = 200, **values: 
         "errors": call.errors,
         "notes": notes,
         "nav": navigation(call),
+        "way_back": way_back(call),
+        "in_language": partial(in_language, call),
         "home": home_address(call, visitor.role) if visitor else PUBLIC_FRONT if call.route.for_everybody else FRONT,
         **values,
     }
@@ -139,18 +138,3 @@ def navigation(call: PageCall) -> list[NavigationEntry]:
     # Of /provider and /provider/history, the longer one that leads here.
     current = max((path for path, _ in entries if here.startswith(path + "/")), key=len, default=None)
     return [NavigationEntry(path, label, path == current) for path, label in entries]
-
-
-def home_address(call: PageCall, role: str) -> str:
-    """Where somebody of this role begins: the first page of theirs that stands in the navigation."""
-    for page in call.raw.app[PAGES_KEY]:
-        if page.nav is not None and page.roles is not None and role in page.roles:
-            return page.path
-    return "/account"
-
-
-def safe_next(path: str | None) -> str | None:
-    """A path of ours to go on to after signing in, or None: never another site's address."""
-    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or len(path) > 500:
-        return None
-    return path if path.isprintable() and "\\" not in path and path.isascii() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -262,3 +263,37 @@ async def test_an_address_that_is_none_leads_back_to_where_one_begins(installati
     browser = await sign_in_as(installation, "caseworker")
     lost = await (await browser.get("/nowhere")).text()
     assert re.findall(r'class="(?:brand|button second)" href="([^"]+)"', lost) == ["/", "/"]
+
+
+@pytest.mark.parametrize(
+    ("form", "page"),
+    [
+        ("/desk/decisions", "/desk"),
+        ("/desk/vouchers/{id}/do/suspend", "/desk/vouchers/{id}/do/suspend"),
+        ("/provider/visits/{id}/charge", "/provider/visits/{id}"),
+        ("/provider/bookings/{id}/cancel", "/provider/bookings/{id}"),
+        ("/account/sessions/end-others", "/account"),
+    ],
+)
+async def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(
+    installation: Installation, form: str, page: str
+) -> None:
+    some = str(uuid7())
+    answer = await Browser(installation, "A" * 43).post(form.format(id=some), {"csrf": "x", "code": "1"})
+    there = quote(page.format(id=some), safe="")
+    assert (answer.status, answer.headers["Location"]) == (303, f"/sign-in?ended=1&next={there}")
+
+
+async def test_another_language_keeps_the_page_of_a_form_that_was_refused(installation: Installation) -> None:
+    browser = await sign_in_as(installation, "caseworker")
+    refused = await browser.submit("/account", f"/account/sessions/{uuid7()}/end")
+    assert refused.status == 404
+    assert 'name="next" value="/account"' in await refused.text()
+    listed = await (await browser.get("/desk/vouchers?state=live&lang=sv")).text()
+    assert 'name="next" value="/desk/vouchers?state=live"' in listed
+
+
+async def test_a_stranger_finds_a_refused_form_again_in_another_language(installation: Installation) -> None:
+    stranger = Browser(installation)
+    wrong = await stranger.submit("/sign-in?next=/desk", "/sign-in?next=/desk", {"email": "x", "password": "y"})
+    assert 'href="/sign-in?next=/desk&amp;lang=sv"' in await wrong.text()
