@@ -34,13 +34,14 @@ LATEST_S = 14 * 24 * 3600
 """A code that arrives later than this is not counted as arrived: it would change what was told."""
 
 Parts = Mapping[UUID, int]
-Cell = tuple[Parts, Parts]
-"""By organiser: how much, and of how many families at least."""
+People = Mapping[UUID, frozenset[int]]
+Cell = tuple[Parts, People]
+"""By organiser: how much, and of whom (all, or enough of them: `model.WHOM_MAX`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One organiser's part: of what, about how many families, how much."""
+    """One organiser's part: of what, how many, how much."""
 
     organiser_id: UUID
     programme: str
@@ -48,8 +49,27 @@ class Contribution:
     figure: str
     detail: str
     value: int
-    families: int
+    number: int
     amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """The families that one organiser's part is about: all, or enough of them."""
+
+    organiser_id: UUID
+    programme: str
+    figure: str
+    detail: str
+    whom: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFacts:
+    """A block of a region, as it was counted: what each organiser contributed, and whom that is about."""
+
+    contributions: Sequence[Contribution]
+    concerned: Sequence[Concerned]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +85,6 @@ class RegionLine:
     median_s: int | None
     slowest_s: int | None
     arrived_percent: int | None
-
-    @property
-    def is_empty(self) -> bool:
-        return all(figure is None for figure in (self.decisions, self.visits, self.granted, self.used, self.median_s))
 
 
 def blocks(today: date) -> Sequence[Period]:
@@ -87,10 +103,10 @@ def blocks(today: date) -> Sequence[Period]:
     return found[:BLOCKS_SHOWN]
 
 
-def is_safe(amount: Parts, families: Parts) -> bool:
+def is_safe(amount: Parts, whom: People) -> bool:
     """Whether the sum may be told to each of those who are in it."""
     parts = sorted((part for part in amount.values() if part > 0), reverse=True)
-    people = sorted((part for part in families.values() if part > 0), reverse=True)
+    people = sorted((len(each) for each in whom.values()), reverse=True)
     if len(parts) < 3 or sum(people[1:]) < FAMILIES_MIN or any(part < 0 for part in amount.values()):
         return False
     return sum(parts[2:]) * 100 >= parts[0] * TAKEN_APART
@@ -123,22 +139,24 @@ def _size(cell: Cell) -> int:
 
 def _together(cells: Mapping[str, Cell], names: set[str]) -> Cell:
     amount: dict[UUID, int] = defaultdict(int)
-    families: dict[UUID, int] = defaultdict(int)
+    whom: dict[UUID, frozenset[int]] = defaultdict(frozenset)
     for name in names:
-        for into, parts in zip((amount, families), cells[name], strict=True):
-            for organiser_id, part in parts.items():
-                into[organiser_id] += part
-    return amount, families
+        for organiser_id, part in cells[name][0].items():
+            amount[organiser_id] += part
+        for organiser_id, people in cells[name][1].items():
+            whom[organiser_id] |= people
+    return amount, whom
 
 
-def region_lines(contributions: Sequence[Contribution], own: Mapping[str, str]) -> Sequence[RegionLine]:
+def region_lines(facts: BlockFacts, own: Mapping[str, str]) -> Sequence[RegionLine]:
     """A block of a region, for an organiser with the programmes `own` (with their units): all, then each of its own."""
-    decisions, all_decisions = tell(_cells(contributions, "decisions", by_families=True), own)
-    visits, all_visits = tell(_cells(contributions, "visit_count", families_of="visits"), own)
-    arrived, all_arrived = tell(_cells(contributions, "arrived", by_families=True), own)
+    contributions = facts.contributions
+    decisions, all_decisions = tell(_cells(facts, "decisions", by_number=True), own)
+    visits, all_visits = tell(_cells(facts, "visit_count", whom_of="visits"), own)
+    arrived, all_arrived = tell(_cells(facts, "arrived", by_number=True), own)
     same_unit = {name for name in own if len({each.unit for each in contributions if each.programme == name}) == 1}
-    granted = tell_each(_cells(contributions, "decisions"), same_unit)
-    used = tell_each(_cells(contributions, "visits"), same_unit)
+    granted = tell_each(_cells(facts, "decisions"), same_unit)
+    used = tell_each(_cells(facts, "visits"), same_unit)
     lines = []
     for programme in (None, *sorted(own)):
         made = all_decisions if programme is None else decisions.get(programme)
@@ -161,19 +179,19 @@ def region_lines(contributions: Sequence[Contribution], own: Mapping[str, str]) 
 
 
 def _cells(
-    contributions: Sequence[Contribution], figure: str, *, by_families: bool = False, families_of: str | None = None
+    facts: BlockFacts, figure: str, *, by_number: bool = False, whom_of: str | None = None
 ) -> Mapping[str, Cell]:
-    cells: dict[str, tuple[dict[UUID, int], dict[UUID, int]]] = defaultdict(
-        lambda: (defaultdict(int), defaultdict(int))
-    )
-    for each in contributions:
-        if not _counts(each):
-            continue
-        if each.figure == figure:
-            cells[each.programme][0][each.organiser_id] += each.families if by_families else each.amount
-        if each.figure == (families_of or figure) and each.detail != "no_show":
-            cells[each.programme][1][each.organiser_id] += each.families
-    return {name: (dict(amount), dict(families)) for name, (amount, families) in cells.items()}
+    amounts: dict[str, dict[UUID, int]] = defaultdict(lambda: defaultdict(int))
+    people: dict[str, dict[UUID, frozenset[int]]] = defaultdict(lambda: defaultdict(frozenset))
+    for each in facts.contributions:
+        if each.figure == figure and _counts(each):
+            amounts[each.programme][each.organiser_id] += each.number if by_number else each.amount
+    for one in facts.concerned:
+        # Of decisions only new ones are told; a visit that nobody was at home for is in what was used, and is no visit.
+        is_of_it = one.detail == "new" if figure == "decisions" else figure != "visit_count" or one.detail == "visit"
+        if one.figure == (whom_of or figure) and is_of_it:
+            people[one.programme][one.organiser_id] |= one.whom
+    return {name: (dict(amount), dict(people[name])) for name, amount in amounts.items()}
 
 
 def _counts(each: Contribution) -> bool:
@@ -193,5 +211,5 @@ def _times(contributions: Sequence[Contribution], programme: str | None) -> Mapp
     counts: dict[int, int] = defaultdict(int)
     for each in contributions:
         if each.figure == "arrived" and _counts(each) and programme in (None, each.programme):
-            counts[each.value] += each.families
+            counts[each.value] += each.number
     return counts

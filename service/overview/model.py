@@ -1,25 +1,25 @@
 """Weeks, periods, and what the cells of an organiser's weeks come to. Pure: no I/O, no clock.
 
-A figure about fewer than FAMILIES_MIN families is not told (`Few`), and every sum here is made of what is told: from a
-page, or from its tables, a small group cannot be worked out by subtraction. What a region tells is in `disclosure`.
+A figure about fewer than FAMILIES_MIN families is not told (`Few`). Sums here are made of what is told, and shares are
+such that nobody who knows the whole works a small part out. What a region tells is in `disclosure`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any, Protocol
 
 from service.errors import NotFound
 
 FAMILIES_MIN = 5
 """k: the figures leave the house on paper, and a figure about one family is about that family."""
-TAIL_MIN = 20
-"""Of fewer, the slowest twentieth is one family, or none."""
+TAIL_MIN = WHOM_MAX = 20
+"""Of fewer, the slowest twentieth is one family, or none. More than so many are never asked for (`Cell.whom`)."""
 WEEK = timedelta(days=7)
 LENGTHS = (4, 12, 26, 52)
-DEFAULT_LENGTH = 12
 YEARS_SHOWN = 3
 
 
@@ -98,10 +98,9 @@ def percentile(counts: Mapping[int, int], percent: int) -> int | None:
     raise AssertionError("the ranks end with the total")
 
 
-def told(number: int, families: int | None = None) -> Told:
-    """The number, if it is about enough families; of none it is 0 and can be said."""
-    behind = number if families is None else families
-    return number if behind >= FAMILIES_MIN or (behind <= 0 and number == 0) else FEW
+def told(number: int, families: int) -> Told:
+    """The number, if it is about enough families; that there is nothing can be said."""
+    return number if families >= FAMILIES_MIN or (families == 0 and number == 0) else FEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +118,95 @@ def total(cells: Iterable[Told]) -> AtLeast:
     return AtLeast(sum(cell for cell in cells if isinstance(cell, int)) + hidden, hidden == 0)
 
 
-def share(part: Told, others: Sequence[Told]) -> int | None:
-    """Whole percent, rounded down, that `part` is at least: hidden others are taken to be as large as they can be."""
-    if not isinstance(part, int):
-        return None
-    most = sum(other if isinstance(other, int) else FAMILIES_MIN - 1 for other in others if other is not None)
-    return part * 100 // (part + most) if part + most else None
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of a whole: how many, of how many families."""
+
+    number: int
+    families: int
+
+    @property
+    def is_small(self) -> bool:
+        return told(self.number, self.families) is FEW
+
+
+def shares(parts: Sequence[Part]) -> Sequence[int | None]:
+    """Whole percent of each part, rounded down; None: not told.
+
+    A small part would be the whole less the others. So with one, the largest is told as what is left if each small
+    part is as large as it can be, which a reader can work out of the whole and of the rest: it says no more. Where that
+    would be too small itself, or a small part is of many messages or decisions of few families, none is told.
+    """
+    whole, small = sum(part.number for part in parts), [part for part in parts if part.is_small]
+    if not whole:
+        return [None] * len(parts)
+    if not small:
+        return [part.number * 100 // whole for part in parts]
+    at, largest = max(enumerate(parts), key=lambda each: (not each[1].is_small, each[1].number))
+    others = [part.number for number, part in enumerate(parts) if number != at and not part.is_small]
+    least = whole - sum(others) - (FAMILIES_MIN - 1) * len(small)
+    is_pinned = least < FAMILIES_MIN or least <= max(others, default=0)
+    if largest.is_small or is_pinned or any(part.number >= FAMILIES_MIN for part in small):
+        return [None] * len(parts)
+    numbers = [least if number == at else part.number for number, part in enumerate(parts)]
+    return [None if part.is_small else number * 100 // whole for number, part in zip(numbers, parts, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One row of what is counted; `queries` says what its columns are."""
+    """What is counted; `queries` says what its columns are. `whom`: all families it is about, or WHOM_MAX of them."""
 
     of_week: date
     programme: str
     figure: str
     detail: str
     value: int
-    families: int
+    number: int
     amount: int
     cents: int
+    whom: frozenset[int]
+
+
+class Row(Protocol):
+    """A row with names, as the database gives it."""
+
+    def __getitem__(self, name: str) -> Any: ...
+
+
+def cells_of(rows: Iterable[Row]) -> Sequence[Cell]:
+    """The cells, of the parts that each week of entry has of them, in the order of those weeks.
+
+    Whoever is gone may have been one of more than WHOM_MAX, and come back unnamed: then there are more than are known.
+    """
+    found: dict[tuple[object, ...], Cell] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("of_week", "programme", "figure", "detail", "value"))
+        cell = Cell(
+            of_week=row["of_week"],
+            programme=row["programme"],
+            figure=row["figure"],
+            detail=row["detail"],
+            value=row["value"],
+            number=row["number"],
+            amount=row["amount"],
+            cents=row["cents"],
+            whom=frozenset(row["whom"]),
+        )
+        if (before := found.get(key)) is not None:
+            cell = replace(
+                cell,
+                number=before.number + cell.number,
+                amount=before.amount + cell.amount,
+                cents=before.cents + cell.cents,
+                whom=before.whom - set(row["gone"]) | cell.whom,
+            )
+        found[key] = cell
+    return list(found.values())
+
+
+def families_of(cells: Iterable[Cell]) -> int:
+    """How many different ones they are about together; WHOM_MAX stands for that and more."""
+    return len(frozenset[int]().union(*(cell.whom for cell in cells)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +227,7 @@ class Minutes:
 
 @dataclass(frozen=True, slots=True)
 class ChannelShare:
-    """Of a channel's messages with a code, in at least so many percent."""
+    """Of a channel's messages with a code, in at least so many percent (`shares`)."""
 
     channel: str
     arrived: int | None
@@ -183,7 +251,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class FirstUse:
-    """Of the decisions of the period, in whole percent; `percent` None: 1 to 4 of them."""
+    """Of the decisions of the period, in whole percent; `percent` None: it is not told."""
 
     first_day: int | None
     last_day: int | None
@@ -202,62 +270,45 @@ class Figures:
         for cell in cells:
             self._by_figure[cell.figure].append(cell)
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._by_figure
-
-    def _sum(self, figure: str, detail: str | None = None, **where: object) -> int:
-        """Of families, over the cells that have all this."""
-        return sum(
-            cell.families
-            for cell in self._by_figure[figure]
-            if (detail is None or cell.detail == detail)
-            and all(getattr(cell, key) == is_ for key, is_ in where.items())
+    def _part(self, figure: str, detail: str = "", value: int | None = None) -> Part:
+        return _part(
+            cell for cell in self._by_figure[figure] if cell.detail == detail and (value is None or cell.value == value)
         )
 
     def decisions(self) -> Sequence[WeekOfDecisions]:
         """New ones and later ones (renewals and other changes), by the week in which they were made."""
-        counts: dict[tuple[date, str], int] = defaultdict(int)
+        by_week: dict[tuple[date, str], list[Cell]] = defaultdict(list)
         for cell in self._by_figure["decisions"]:
-            counts[cell.of_week, cell.detail] += cell.families
+            by_week[cell.of_week, cell.detail].append(cell)
         return [
-            WeekOfDecisions(week, told(counts[week, "new"]), told(counts[week, "later"])) for week in self._period.weeks
+            WeekOfDecisions(week, _count(by_week[week, "new"]), _count(by_week[week, "later"]))
+            for week in self._period.weeks
         ]
 
     def minutes(self) -> Sequence[Minutes]:
         """By the week of the decision; a code that has not arrived has no time yet, and is left out."""
-        by_week: dict[date, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        by_week: dict[date, list[Cell]] = defaultdict(list)
         for cell in self._by_figure["arrived"]:
-            by_week[cell.of_week][cell.value] += cell.families
+            by_week[cell.of_week].append(cell)
         return [_minutes(week, by_week[week]) for week in self._period.weeks]
 
     def minutes_of_all(self) -> Minutes:
-        counts: dict[int, int] = defaultdict(int)
-        for cell in self._by_figure["arrived"]:
-            counts[cell.value] += cell.families
-        return _minutes(self._period.first, counts)
+        return _minutes(self._period.first, self._by_figure["arrived"])
 
     def waiting(self) -> Told:
         """Decisions whose code has not arrived."""
-        return told(self._sum("waiting"))
+        return _count(self._by_figure["waiting"])
 
     def channels(self) -> Sequence[ChannelShare]:
         """Of the messages that carry the codes of the period's decisions, sent again or by the other channel, too."""
         return [self._channel(channel) for channel in ("sms", "email")]
 
     def _channel(self, channel: str) -> ChannelShare:
-        arrived, under_way, failed = (
-            told(self._sum("messages", f"{channel}:{outcome}")) for outcome in ("arrived", "under_way", "failed")
+        arrived, under_way, failed = shares(
+            [self._part("messages", f"{channel}:{outcome}") for outcome in ("arrived", "under_way", "failed")]
         )
-        as_other = told(self._sum("messages", f"{channel}:arrived", value=1))
-        as_first = told(self._sum("messages", f"{channel}:arrived", value=0))
-        return ChannelShare(
-            channel,
-            arrived=share(arrived, (under_way, failed)),
-            under_way=share(under_way, (arrived, failed)),
-            failed=share(failed, (arrived, under_way)),
-            as_other=share(as_other, (as_first,)),
-        )
+        as_other, _as_first = shares([self._part("messages", f"{channel}:arrived", turn) for turn in (1, 0)])
+        return ChannelShare(channel, arrived, under_way, failed, as_other)
 
     def value(self, expiring: Mapping[str, tuple[int, int]]) -> Sequence[Value]:
         """By programme; `expiring`: families and amount of each that end within four weeks."""
@@ -265,32 +316,24 @@ class Figures:
         return [self._value(each, expiring.get(each, (0, 0))) for each in sorted(programmes | set(expiring))]
 
     def _value(self, programme: str, expiring: tuple[int, int]) -> Value:
-        granted = _amounts(self._by_figure["decisions"], programme, {"new": 1})
-        changed = _amounts(self._by_figure["changes"], programme, {"raised": 1, "lowered": -1})
-        returned = _amounts(self._by_figure["changes"], programme, {"expired": 1, "cancelled": 1})
         visits = [cell for cell in self._by_figure["visits"] if cell.programme == programme]
-        using = self._families_using(programme, visits)
         return Value(
             programme,
-            granted=told(granted[1] + changed[1], max(granted[0], changed[0])),
-            used=told(sum(cell.amount for cell in visits), using),
-            returned=told(returned[1], returned[0]),
+            granted=self._amount(programme, {"new": 1, "raised": 1, "lowered": -1}),
+            used=told(sum(cell.amount for cell in visits), families_of(visits)),
+            returned=self._amount(programme, {"expired": 1, "cancelled": 1}),
             expiring=told(expiring[1], expiring[0]),
-            paid_cents=told(sum(cell.cents for cell in visits), using),
+            paid_cents=told(sum(cell.cents for cell in visits), families_of(visits)),
         )
 
-    def _families_using(self, programme: str, visits: Sequence[Cell]) -> int:
-        """How many families there are behind the use, at least: those of the week with the most, or those whose first
-        visit is known to lie in the period. A family comes again the next week, so weeks do not add up."""
-        by_week: dict[date, int] = defaultdict(int)
-        for cell in visits:
-            by_week[cell.of_week] += cell.families
-        began = sum(
-            cell.families
-            for cell in self._by_figure["used"]
-            if cell.programme == programme and cell.of_week + timedelta(days=6 + cell.value) <= self._period.last_day
-        )
-        return max([began, *by_week.values()]) if visits else 0
+    def _amount(self, programme: str, signs: Mapping[str, int]) -> Told:
+        """Of a programme's decisions and changes with one of these details, each with its sign."""
+        chosen = [
+            cell
+            for cell in (*self._by_figure["decisions"], *self._by_figure["changes"])
+            if cell.programme == programme and cell.detail in signs
+        ]
+        return told(sum(signs[cell.detail] * cell.amount for cell in chosen), families_of(chosen))
 
     def visits(self) -> Mapping[str, Sequence[Told]]:
         """By programme, for each week of the period: visits less those taken back, by the day of the visit."""
@@ -301,7 +344,7 @@ class Figures:
                 counts[cell.programme, cell.of_week] += cell.amount
         for cell in self._by_figure["visits"]:
             if cell.detail == "visit":
-                families[cell.programme, cell.of_week] += cell.families
+                families[cell.programme, cell.of_week] = families_of([cell])
         return {
             programme: [told(counts[programme, week], families[programme, week]) for week in self._period.weeks]
             for programme in sorted({programme for programme, _ in counts})
@@ -309,45 +352,41 @@ class Figures:
 
     def first_use(self) -> Sequence[FirstUse]:
         """Days from the decision to the first visit that was not taken back, in bands; the last: not used yet."""
-        days: dict[int, int] = defaultdict(int)
-        for cell in self._by_figure["used"]:
-            days[cell.value] += cell.families
+        used = self._by_figure["used"]
         bands = [
-            sum(count for day, count in days.items() if day >= first and (last is None or day <= last))
+            _part(cell for cell in used if cell.value >= first and (last is None or cell.value <= last))
             for first, last in FIRST_USE_BANDS
         ]
-        bands.append(self._sum("unused"))
-        cells, all_of_them = [told(count) for count in bands], sum(bands)
-        if all_of_them < FAMILIES_MIN:
+        bands.append(self._part("unused"))
+        if families_of((*used, *self._by_figure["unused"])) < FAMILIES_MIN:
             return []
-        percents = [share(cell, [*cells[:at], *cells[at + 1 :]]) for at, cell in enumerate(cells)]
         ends: Sequence[tuple[int | None, int | None]] = (*FIRST_USE_BANDS, (None, None))
-        return [FirstUse(first, last, percent) for (first, last), percent in zip(ends, percents, strict=True)]
+        return [FirstUse(first, last, percent) for (first, last), percent in zip(ends, shares(bands), strict=True)]
 
     def median_days(self) -> Told:
         """To the first visit, of those decisions that have been used."""
-        days: dict[int, int] = defaultdict(int)
-        for cell in self._by_figure["used"]:
-            days[cell.value] += cell.families
-        return None if not days else _if_enough(days, 50, FAMILIES_MIN)
+        return _percentile(self._by_figure["used"], 50, FAMILIES_MIN)
 
 
-def _amounts(cells: Iterable[Cell], programme: str, signs: Mapping[str, int]) -> tuple[int, int]:
-    """How many families at least, and the signed amount, of a programme's cells with one of these details.
-
-    A voucher is decided once, and comes to its end once; raised and lowered it may be in each week.
-    """
-    chosen = [cell for cell in cells if cell.programme == programme and cell.detail in signs]
-    families = [cell.families for cell in chosen]
-    at_least = max(families, default=0) if "raised" in signs else sum(families)
-    return at_least, sum(signs[cell.detail] * cell.amount for cell in chosen)
+def _part(cells: Iterable[Cell]) -> Part:
+    cells = list(cells)
+    return Part(sum(cell.number for cell in cells), families_of(cells))
 
 
-def _minutes(week: date, counts: Mapping[int, int]) -> Minutes:
-    if not counts:
-        return Minutes(week, None, None)
-    return Minutes(week, _if_enough(counts, 50, FAMILIES_MIN), _if_enough(counts, 95, TAIL_MIN))
+def _count(cells: Iterable[Cell]) -> Told:
+    part = _part(cells)
+    return told(part.number, part.families)
 
 
-def _if_enough(counts: Mapping[int, int], percent: int, least: int) -> Told:
-    return percentile(counts, percent) if sum(counts.values()) >= least else FEW
+def _minutes(week: date, cells: Sequence[Cell]) -> Minutes:
+    return Minutes(week, _percentile(cells, 50, FAMILIES_MIN), _percentile(cells, 95, TAIL_MIN))
+
+
+def _percentile(cells: Sequence[Cell], percent: int, least: int) -> Told:
+    """Of the cells' values; None of no cell."""
+    if families_of(cells) < least:
+        return FEW if cells else None
+    counts: dict[int, int] = defaultdict(int)
+    for cell in cells:
+        counts[cell.value] += cell.number
+    return percentile(counts, percent)

@@ -5,18 +5,33 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
+from functools import cached_property, partial
 from uuid import UUID
 
+import structlog
+from asyncpg import Record
+
 from service.db import Connection, Pool, transaction
+from service.errors import RequestInFlight
 from service.organisers.operations import list_programmes, organiser_by_id
 from service.overview import queries
-from service.overview.disclosure import KNOWN_AFTER_WEEKS, Contribution, RegionLine, blocks, region_lines
-from service.overview.model import WEEK, Cell, Figures, Period
+from service.overview.disclosure import (
+    KNOWN_AFTER_WEEKS,
+    LATEST_S,
+    BlockFacts,
+    Concerned,
+    Contribution,
+    RegionLine,
+    blocks,
+    region_lines,
+)
+from service.overview.model import WEEK, Figures, Period, cells_of
 from service.vouchers.decisions import helsinki_day
 
 WEEKS_A_ROUND = 20
 """Then others have their turn with the connection; the round comes again at once while there is more."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +49,53 @@ class ProgrammeName:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overview:
     """An organiser's figures. `counted_at`: until when; None: no week of the period is counted yet."""
 
-    figures: Figures
+    rows: Sequence[Record]
+    period: Period
     programmes: Mapping[str, ProgrammeName]
     expiring: Mapping[str, tuple[int, int]]
     attention: Sequence[OpenItems]
     counted_at: datetime | None
     is_whole: bool
 
+    @cached_property
+    def figures(self) -> Figures:
+        """Made when first asked for. A year has 17 000 cells: in a thread, and not while a connection waits."""
+        return Figures(cells_of(self.rows), self.period)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class RegionOverview:
-    """A region's figures by block, the newest first."""
+    """A region by block, the newest first. `own`: the units of the programmes of the organiser that looks.
+
+    `is_whole`: no block is left out for not being counted yet.
+    """
 
     name: str
     organisers: int
-    blocks: Sequence[tuple[Period, Sequence[RegionLine]]]
+    own: Mapping[str, str]
+    facts: Sequence[tuple[Period, Sequence[Record], Sequence[Record]]]
+    is_whole: bool
+
+    @cached_property
+    def blocks(self) -> Sequence[tuple[Period, Sequence[RegionLine]]]:
+        """What may be told, made when it is first asked for: in a thread, too."""
+        return [
+            (
+                block,
+                region_lines(
+                    BlockFacts(
+                        [Contribution(**dict(row)) for row in contributions],
+                        [Concerned(**{**row, "whom": frozenset(row["whom"])}) for row in concerned],
+                    ),
+                    self.own,
+                ),
+            )
+            for block, contributions, concerned in self.facts
+        ]
 
 
 def schedules(pool: Pool) -> Sequence[Callable[[], Awaitable[int]]]:
@@ -61,20 +104,25 @@ def schedules(pool: Pool) -> Sequence[Callable[[], Awaitable[int]]]:
 
 
 async def count_due_weeks(pool: Pool, *, now: datetime | None = None) -> int:
-    """Count the weeks whose time it is, the newest first, each in a transaction; returns how many.
+    """Count the weeks whose time it is, each in a transaction; returns how many were tried.
 
     The two newest weeks after two minutes, two months' after an hour, two years' after a day, older ones after a month:
-    so late facts are in, and so is what was missed while no worker ran. Any number of workers may do this at once.
+    so late facts are in, and so is what was missed while no worker ran. Any number of workers may do this at once. A
+    week that takes too long is tried again in its turn, as is one whose error ends the round: neither is first again.
     """
     at = now or datetime.now(UTC)
     async with transaction(pool) as conn:
         await queries.add_weeks(conn, now=at)
-    for counted in range(WEEKS_A_ROUND):
+    for tried in range(WEEKS_A_ROUND):
         async with transaction(pool) as conn:
             week = await queries.take_due_week(conn, now=at, today=helsinki_day(at))
-            if week is None:
-                return counted
-            await queries.count_week(conn, organiser_id=week[0], week=week[1], now=at)
+        if week is None:
+            return tried
+        try:
+            async with transaction(pool) as conn:
+                await queries.count_week(conn, organiser_id=week[0], week=week[1], now=at)
+        except RequestInFlight:
+            log.warning("overview_week_took_too_long", what=str(week[1]))
     return WEEKS_A_ROUND
 
 
@@ -89,7 +137,8 @@ async def organiser_overview(
     expiring = await queries.select_expiring(conn, organiser_id=organiser_id, today=today, programme=programme)
     attention = await queries.select_attention(conn, organiser_id=organiser_id, programme=programme)
     return Overview(
-        figures=Figures((Cell(**dict(row)) for row in rows), period),
+        rows=rows,
+        period=period,
         programmes=await programme_names(conn, organiser_id=organiser_id, language=language),
         expiring={row["programme"]: (row["families"], row["amount"]) for row in expiring},
         attention=[OpenItems(**dict(row)) for row in attention],
@@ -107,17 +156,21 @@ async def region_overview(conn: Connection, *, organiser_id: UUID, language: str
         slug: each.unit
         for slug, each in (await programme_names(conn, organiser_id=organiser_id, language=language)).items()
     }
-    told = []
+    facts, is_whole = [], True
     for block in blocks(today):
-        rows = await queries.select_contributions(
-            conn,
-            organiser_id=organiser_id,
-            first=block.first,
-            last=block.last,
-            known_by=block.last + WEEK * KNOWN_AFTER_WEEKS,
+        first, last, known_by = block.first, block.last, block.last + WEEK * KNOWN_AFTER_WEEKS
+        # Three of four organisers would be told, and then all of them: the difference is the fourth.
+        if not await queries.select_is_counted(conn, organiser_id=organiser_id, first=first, known_by=known_by):
+            is_whole = False
+            continue
+        contributions = await queries.select_contributions(
+            conn, organiser_id=organiser_id, first=first, last=last, known_by=known_by
         )
-        told.append((block, region_lines([Contribution(**dict(row)) for row in rows], own)))
-    return RegionOverview(region["name"], region["organisers"], told)
+        concerned = await queries.select_families(
+            conn, organiser_id=organiser_id, first=first, last=last, known_by=known_by, latest_s=LATEST_S
+        )
+        facts.append((block, contributions, concerned))
+    return RegionOverview(region["name"], region["organisers"], own, facts, is_whole)
 
 
 async def programme_names(conn: Connection, *, organiser_id: UUID, language: str) -> Mapping[str, ProgrammeName]:

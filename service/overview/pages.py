@@ -49,12 +49,13 @@ async def export(call: PageCall) -> Stream:
 
 async def show_region(call: PageCall) -> PageReply:
     """What the region's organisers come to together."""
-    return await render(call, "overview/region.html", table=await _region(call))
+    table, is_whole = await _region(call, draw=True)
+    return await render(call, "overview/region.html", table=table, is_whole=is_whole)
 
 
 async def export_region(call: PageCall) -> Stream:
     """The same as CSV."""
-    table = await _region(call)
+    table, _is_whole = await _region(call, draw=False)
     if table is None:
         raise OverviewTableUnknown
     return _file(table, "region.csv")
@@ -77,14 +78,21 @@ async def _read(call: PageCall) -> tuple[Overview, Period, str | None]:
     return overview, period, programme
 
 
-async def _region(call: PageCall) -> Table | None:
+async def _region(call: PageCall, *, draw: bool) -> tuple[Table | None, bool]:
+    """The region's table, if there is a region; and whether every block that can be told is in it."""
     async with snapshot(call.resources.pool) as conn:
         organiser_id, language = call.visitor.owner_id, call.language
         region = await operations.region_overview(conn, organiser_id=organiser_id, language=language, today=_today())
         if region is None:
-            return None
+            return None, True
         known = await operations.programme_names(conn, organiser_id=organiser_id, language=language)
-    return region_table(region, known, Words(call.gettext, language))
+    words = Words(call.gettext, language)
+
+    def make() -> Table:
+        table = region_table(region, known, words)
+        return table.drawn() if draw else table
+
+    return await asyncio.to_thread(make), region.is_whole
 
 
 def _file(table: Table, name: str) -> Stream:

@@ -2,17 +2,19 @@
 
 A cell's figure, with what its columns are:
 
-decisions  detail new | later; families: how many decisions; amount: granted by new ones
+decisions  detail new | later; amount: granted by new ones
 arrived    value: seconds from a decision to the first arrival of its code; detail: the channel that it came by
 waiting    decisions whose code has not arrived
 messages   that carry a code; detail channel:arrived | under_way | failed; value 1: after the other channel had failed
-used       value: days from a decision to its first visit; families: how many decisions
+used       value: days from a decision to its first visit
 unused     decisions without a visit
-changes    of value; detail raised | lowered | expired | cancelled; amount; families: without those of which a visit was
-           taken back after the end
-visits     of of_week; value 0; amount, cents: charged less what was taken back; detail visit | no_show;
-           families: with a visit of of_week that had none entered in an earlier week, so that they may be added up
-visit_count  the same; value 0, amount: how many visits
+changes    of value; detail raised | lowered | expired | cancelled; amount
+visits     of of_week; value 0; amount, cents: charged less what was taken back; detail visit | no_show
+visit_count  the same; value 0, amount: how many visits; whom it is about says `visits`
+
+`families` is how many decisions or messages there are (the column is older than the next one). `whom`: up to WHOM_MAX
+of the families, by hashes of the organiser's references to them, the smallest; of visits those of which one stood at
+the week's end, and `gone` those that have none any more of what was entered in earlier weeks.
 
 A week begins and ends at midnight in Helsinki, whatever the clocks do in between.
 """
@@ -20,12 +22,14 @@ A week begins and ends at midnight in Helsinki, whatever the clocks do in betwee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.db import Connection
+from service.ids import CLOCKS_DIFFER, first_id
+from service.overview.model import WHOM_MAX
 
 ADD_WEEKS = """
 INSERT INTO overview_weeks (organiser_id, week)
@@ -46,23 +50,31 @@ async def add_weeks(conn: Connection, *, now: datetime) -> None:
     await conn.execute(ADD_WEEKS, now)
 
 
-# The newest first: who looks, looks at those. What is late changes old weeks, the rarer the older they are.
+# What is late changes old weeks, the rarer the older they are. What was never tried is first, and of that the newest:
+# who looks at the overview, looks at those. Then who has waited longest for its measure, so that none waits for ever
+# behind others; and since a try counts like a count, a week that cannot be counted waits like the rest.
 TAKE_DUE_WEEK = """
-SELECT w.organiser_id, w.week
-  FROM overview_weeks w
- WHERE w.counted_at IS NULL
-    OR w.counted_at < $1::timestamptz - CASE
-           WHEN w.week > $2::date - 14 THEN interval '2 minutes'
-           WHEN w.week > $2::date - 56 THEN interval '1 hour'
-           WHEN w.week > $2::date - 800 THEN interval '1 day'
-           ELSE interval '30 days' END
- ORDER BY w.week DESC, w.counted_at NULLS FIRST
- LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+UPDATE overview_weeks SET tried_at = $1
+ WHERE (organiser_id, week) = (
+       SELECT w.organiser_id, w.week
+         FROM overview_weeks w
+        CROSS JOIN LATERAL (SELECT GREATEST(w.counted_at, w.tried_at) AS seen_at,
+                                   CASE WHEN w.week > $2::date - 14 THEN interval '2 minutes'
+                                        WHEN w.counted_at IS NULL THEN interval '10 minutes'
+                                        WHEN w.week > $2::date - 56 THEN interval '1 hour'
+                                        WHEN w.week > $2::date - 800 THEN interval '1 day'
+                                        ELSE interval '30 days' END AS patience) p
+        WHERE p.seen_at IS NULL OR p.seen_at < $1::timestamptz - p.patience
+        ORDER BY p.seen_at IS NOT NULL, extract(epoch FROM $1 - p.seen_at) / extract(epoch FROM p.patience) DESC,
+                 w.week DESC
+        LIMIT 1 FOR NO KEY UPDATE OF w SKIP LOCKED)
+RETURNING organiser_id, week
 """
 
 
 async def take_due_week(conn: Connection, *, now: datetime, today: date) -> tuple[UUID, date] | None:
-    """The newest week that is to be counted (again), locked against other workers until the transaction ends."""
+    """The week that is to be counted (again) next. That it was tried is noted: once this is committed, other workers
+    leave it alone until its patience is over."""
     row = await conn.fetchrow(TAKE_DUE_WEEK, now, today)
     return (row["organiser_id"], row["week"]) if row else None
 
@@ -72,30 +84,33 @@ NOTE_COUNTED = "UPDATE overview_weeks SET counted_at = $3 WHERE organiser_id = $
 
 _FROM = "($2::date::timestamp AT TIME ZONE 'Europe/Helsinki')"
 _UNTIL = "(($2::date + 7)::timestamp AT TIME ZONE 'Europe/Helsinki')"
+_FAMILY = "hashtextextended(d.client_ref, 0)"
+_WHOM = f"(array_agg(DISTINCT family ORDER BY family))[:{WHOM_MAX}]"
 
 # Nobody confirms the delivery of an e-mail: it has arrived when the mail server took it, unless it comes back. One
 # that came back is 'undelivered' or 'escalated', and has not arrived.
 COUNT_DECISIONS = f"""
-INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount)
+INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount, whom)
 WITH made AS MATERIALIZED (
-    SELECT d.organiser_id, v.voucher_id, d.programme, d.created_at, d.granted,
+    SELECT d.organiser_id, v.voucher_id, d.programme, d.created_at, d.granted, {_FAMILY} AS family,
            (d.created_at AT TIME ZONE 'Europe/Helsinki')::date AS made_on
       FROM decisions d
       JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.decision_id = d.decision_id
      WHERE d.organiser_id = $1 AND d.created_at >= {_FROM} AND d.created_at < {_UNTIL}),
 sent AS MATERIALIZED (
-    SELECT m.voucher_id, m.programme, m.created_at AS decided_at, k.channel, k.fallback_of IS NOT NULL AS is_other,
+    SELECT m.voucher_id, m.programme, m.family, m.created_at AS decided_at, k.channel,
+           k.fallback_of IS NOT NULL AS is_other,
            CASE WHEN k.state = 'delivered' THEN k.delivered_at
                 WHEN k.channel = 'email' AND k.state = 'sent' THEN k.accepted_at END AS arrived_at,
            k.state IN ('pending', 'sending', 'accepted', 'sent', 'unknown') OR k.due_at IS NOT NULL AS is_under_way
       FROM made m
       JOIN messages k ON k.organiser_id = m.organiser_id AND k.subject_id = m.voucher_id AND k.kind = 'voucher'),
 arrived AS (
-    SELECT DISTINCT ON (s.voucher_id) s.voucher_id, s.programme, s.channel,
+    SELECT DISTINCT ON (s.voucher_id) s.voucher_id, s.programme, s.family, s.channel,
            GREATEST(0, floor(extract(epoch FROM s.arrived_at - s.decided_at)))::bigint AS seconds
       FROM sent s WHERE s.arrived_at IS NOT NULL ORDER BY s.voucher_id, s.arrived_at),
 used AS (
-    SELECT m.voucher_id, m.programme,
+    SELECT m.voucher_id, m.programme, m.family,
            CASE WHEN u.first_on IS NOT NULL THEN GREATEST(0, u.first_on - m.made_on) END AS days
       FROM made m
       LEFT JOIN LATERAL (
@@ -106,40 +121,46 @@ used AS (
                    SELECT sum(r.amount) FROM entries r
                     WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id), 0)) u ON true)
 SELECT $1::uuid, $2::date, $2::date, f.*
-  FROM (SELECT programme, 'decisions', 'new', 0, count(*), sum(granted)::bigint FROM made GROUP BY programme
+  FROM (SELECT programme, 'decisions', 'new', 0, count(*), sum(granted)::bigint, {_WHOM} FROM made GROUP BY programme
         UNION ALL
-        SELECT programme, 'arrived', channel, seconds, count(*), 0 FROM arrived GROUP BY programme, channel, seconds
+        SELECT programme, 'arrived', channel, seconds, count(*), 0, {_WHOM}
+          FROM arrived GROUP BY programme, channel, seconds
         UNION ALL
-        SELECT m.programme, 'waiting', '', 0, count(*), 0 FROM made m
+        SELECT m.programme, 'waiting', '', 0, count(*), 0, {_WHOM} FROM made m
          WHERE NOT EXISTS (SELECT FROM arrived a WHERE a.voucher_id = m.voucher_id) GROUP BY m.programme
         UNION ALL
         SELECT programme, 'messages', channel || ':' || CASE WHEN arrived_at IS NOT NULL THEN 'arrived'
                                                              WHEN is_under_way THEN 'under_way' ELSE 'failed' END,
-               is_other::int, count(*), 0 FROM sent GROUP BY 1, 3, 4
+               is_other::int, count(*), 0, {_WHOM} FROM sent GROUP BY 1, 3, 4
         UNION ALL
-        SELECT programme, 'used', '', days, count(*), 0 FROM used WHERE days IS NOT NULL GROUP BY programme, days
+        SELECT programme, 'used', '', days, count(*), 0, {_WHOM}
+          FROM used WHERE days IS NOT NULL GROUP BY programme, days
         UNION ALL
-        SELECT programme, 'unused', '', 0, count(*), 0 FROM used WHERE days IS NULL GROUP BY programme) f
+        SELECT programme, 'unused', '', 0, count(*), 0, {_WHOM} FROM used WHERE days IS NULL GROUP BY programme) f
 """
 
 COUNT_CHANGES = f"""
-INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount)
-SELECT $1::uuid, $2::date, $2::date, v.programme, 'decisions', 'later', 0, count(*), 0
-  FROM decision_versions d JOIN vouchers v ON v.organiser_id = d.organiser_id AND v.voucher_id = d.voucher_id
- WHERE d.organiser_id = $1 AND d.created_at >= {_FROM} AND d.created_at < {_UNTIL}
- GROUP BY v.programme
-UNION ALL
-SELECT $1::uuid, $2::date, $2::date, v.programme, 'changes', c.kind, 0,
-       count(DISTINCT c.voucher_id) FILTER (WHERE c.entry_id IS NULL), sum(c.amount)::bigint
-  FROM value_changes c JOIN vouchers v ON v.organiser_id = c.organiser_id AND v.voucher_id = c.voucher_id
- WHERE c.organiser_id = $1 AND c.recorded_at >= {_FROM} AND c.recorded_at < {_UNTIL}
- GROUP BY v.programme, c.kind
+INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount, whom)
+WITH changed AS (
+    SELECT voucher_id, 'decisions' AS figure, 'later' AS detail, 0 AS amount
+      FROM decision_versions WHERE organiser_id = $1 AND created_at >= {_FROM} AND created_at < {_UNTIL}
+    UNION ALL
+    SELECT voucher_id, 'changes', kind, amount
+      FROM value_changes WHERE organiser_id = $1 AND recorded_at >= {_FROM} AND recorded_at < {_UNTIL})
+SELECT $1::uuid, $2::date, $2::date, k.programme, k.figure, k.detail, 0, count(*), sum(k.amount)::bigint, {_WHOM}
+  FROM (SELECT c.*, v.programme, {_FAMILY} AS family
+          FROM changed c
+          JOIN vouchers v ON v.organiser_id = $1 AND v.voucher_id = c.voucher_id
+          JOIN decisions d ON d.organiser_id = $1 AND d.decision_id = v.decision_id) k
+ GROUP BY k.programme, k.figure, k.detail
 """
 
 # $3, $4: ids of a day before and a day after the week, as ids are made by a web process and times by the database.
-# Whether a family had a visit entered before is looked up for each by itself: a join may become one of all with all.
+# Whose a voucher is, and what was entered of it before, is looked up for each by itself: a join may become one of all
+# with all. A family of two vouchers may be `gone` with one of them: then it is counted too seldom, never too often.
 COUNT_VISITS = f"""
-INSERT INTO overview_cells (organiser_id, week, of_week, programme, figure, detail, value, families, amount, cents)
+INSERT INTO overview_cells
+       (organiser_id, week, of_week, programme, figure, detail, value, families, amount, cents, whom, gone)
 WITH entered AS MATERIALIZED (
     SELECT e.voucher_id, e.programme, e.visit_type,
            e.service_date - (extract(isodow FROM e.service_date)::int - 1) AS of_week,
@@ -148,20 +169,27 @@ WITH entered AS MATERIALIZED (
      WHERE e.organiser_id = $1 AND e.entry_id >= $3 AND e.entry_id < $4
        AND e.entered_at >= {_FROM} AND e.entered_at < {_UNTIL}
      GROUP BY 1, 2, 3, 4),
+known AS MATERIALIZED (
+    SELECT t.*,
+           (SELECT {_FAMILY} FROM vouchers v JOIN decisions d ON d.organiser_id = $1 AND d.decision_id = v.decision_id
+             WHERE v.organiser_id = $1 AND v.voucher_id = t.voucher_id) AS family,
+           CASE WHEN t.of_week < $2 THEN COALESCE((
+                SELECT sum(e.visits) FROM entries e
+                 WHERE e.organiser_id = $1 AND e.voucher_id = t.voucher_id AND e.visit_type = t.visit_type
+                   AND e.service_date >= t.of_week AND e.service_date < t.of_week + 7
+                   AND e.entered_at < {_FROM}), 0) ELSE 0 END AS visits_before
+      FROM entered t),
 weeks AS MATERIALIZED (
-    SELECT k.of_week, k.programme, k.visit_type, count(*) FILTER (WHERE NOT k.is_known) AS families,
-           sum(k.visits)::bigint AS visits, sum(k.amount)::bigint AS amount, sum(k.cents)::bigint AS cents
-      FROM (SELECT t.*, CASE WHEN t.of_week < $2 THEN EXISTS (
-                       SELECT FROM entries e
-                        WHERE e.organiser_id = $1 AND e.voucher_id = t.voucher_id AND e.service_date >= t.of_week
-                          AND e.service_date < t.of_week + 7 AND e.entered_at < {_FROM}) ELSE false END AS is_known
-              FROM entered t) k
-     GROUP BY k.of_week, k.programme, k.visit_type)
-SELECT $1::uuid, $2::date, of_week, programme, 'visits', visit_type, 0, families, amount, cents FROM weeks
+    SELECT of_week, programme, visit_type,
+           sum(visits)::bigint AS visits, sum(amount)::bigint AS amount, sum(cents)::bigint AS cents,
+           (array_agg(DISTINCT family ORDER BY family) FILTER (WHERE visits_before + visits > 0))[:{WHOM_MAX}] AS whom,
+           array_agg(DISTINCT family) FILTER (WHERE visits_before > 0 AND visits_before + visits <= 0) AS gone
+      FROM known GROUP BY of_week, programme, visit_type)
+SELECT $1::uuid, $2::date, of_week, programme, 'visits', visit_type, 0, 0, amount, cents,
+       COALESCE(whom, '{{}}'), COALESCE(gone, '{{}}') FROM weeks
 UNION ALL
-SELECT $1::uuid, $2::date, of_week, programme, 'visit_count', visit_type, 0, 0, visits, 0 FROM weeks
+SELECT $1::uuid, $2::date, of_week, programme, 'visit_count', visit_type, 0, 0, visits, 0, '{{}}', '{{}}' FROM weeks
 """
-CLOCKS_DIFFER = timedelta(days=1)
 
 
 # A plan that is made for any week expects far more or fewer rows than a week has: it took more than 30 s among 300 000.
@@ -169,29 +197,22 @@ PLAN_FOR_THE_WEEK = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 
 async def count_week(conn: Connection, *, organiser_id: UUID, week: date, now: datetime) -> None:
-    """Count all facts of a week anew. The caller has taken the week, in a transaction. Idempotent."""
+    """Count all facts of a week anew, in a transaction; another one of the same week waits for it. Idempotent."""
     await conn.execute(PLAN_FOR_THE_WEEK)
+    await conn.execute(NOTE_COUNTED, organiser_id, week, now)
     await conn.execute(CLEAR_WEEK, organiser_id, week)
     await conn.execute(COUNT_DECISIONS, organiser_id, week)
     await conn.execute(COUNT_CHANGES, organiser_id, week)
-    ids = _first_id(week - CLOCKS_DIFFER), _first_id(week + timedelta(days=7) + CLOCKS_DIFFER)
+    ids = first_id(week - CLOCKS_DIFFER), first_id(week + timedelta(days=7) + CLOCKS_DIFFER)
     await conn.execute(COUNT_VISITS, organiser_id, week, *ids)
-    await conn.execute(NOTE_COUNTED, organiser_id, week, now)
 
 
-def _first_id(day: date) -> UUID:
-    """The smallest UUIDv7 of a day."""
-    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
-
-
-# The three that are asked for by value or by week; `$4` NULL: every programme.
+# What each week of entry has of a week, in their order. `$4` NULL: every programme.
 SELECT_CELLS = """
-SELECT c.of_week, c.programme, c.figure, c.detail, c.value,
-       sum(c.families)::bigint AS families, sum(c.amount)::bigint AS amount, sum(c.cents)::bigint AS cents
+SELECT c.of_week, c.programme, c.figure, c.detail, c.value, c.families AS number, c.amount, c.cents, c.whom, c.gone
   FROM overview_cells c
  WHERE c.organiser_id = $1 AND c.of_week BETWEEN $2 AND $3 AND ($4::text IS NULL OR c.programme = $4)
- GROUP BY c.of_week, c.programme, c.figure, c.detail, c.value
+ ORDER BY c.week
 """
 
 
@@ -216,8 +237,8 @@ async def select_counted(conn: Connection, *, organiser_id: UUID, first: date, l
 
 # Of vouchers that can be used now and end within four weeks.
 SELECT_EXPIRING = """
-SELECT v.programme, count(*) AS families, sum(v.available)::bigint AS amount
-  FROM vouchers v
+SELECT v.programme, count(DISTINCT d.client_ref) AS families, sum(v.available)::bigint AS amount
+  FROM vouchers v JOIN decisions d ON d.organiser_id = v.organiser_id AND d.decision_id = v.decision_id
  WHERE v.state = 'issued' AND LEAST(v.valid_to, v.cancelled_from) BETWEEN $2::date AND $2::date + 27
    AND v.organiser_id = $1 AND v.available > 0 AND ($3::text IS NULL OR v.programme = $3)
  GROUP BY v.programme
@@ -244,24 +265,22 @@ async def select_attention(conn: Connection, *, organiser_id: UUID, programme: s
     return list(await conn.fetch(SELECT_ATTENTION, organiser_id, programme))
 
 
-# What each organiser of a region contributes. Visits only as they were known four weeks after the block's end ($4), and
-# codes that arrived within two weeks, so that a block never changes once it is shown: what is entered later would
-# otherwise be the difference between two looks. A family comes again the next week: of visits the week with the
-# most families says how many they are at least.
-SELECT_CONTRIBUTIONS = """
-SELECT w.organiser_id, w.programme, p.unit, w.figure, w.detail, w.value,
-       CASE WHEN w.figure = 'visits' THEN max(w.families) ELSE sum(w.families) END::bigint AS families,
-       sum(w.amount)::bigint AS amount
-  FROM (SELECT c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week,
-               sum(c.families) AS families, sum(c.amount) AS amount
-          FROM organisers me
-          JOIN organisers o ON o.region_id = me.region_id
-          JOIN overview_cells c ON c.organiser_id = o.organiser_id
-         WHERE me.organiser_id = $1 AND c.of_week BETWEEN $2 AND $3 AND c.week <= $4
-           AND c.figure IN ('decisions', 'arrived', 'visits', 'visit_count')
-         GROUP BY c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week) w
+# The visits only as they were known four weeks after the block's end ($4), and codes that arrived within two weeks, so
+# that a block never changes once it is shown: what is entered later would be the difference between two looks.
+_OF_THE_REGION = """
+  FROM organisers me
+  JOIN organisers o ON o.region_id = me.region_id
+  JOIN overview_cells c ON c.organiser_id = o.organiser_id
+ WHERE me.organiser_id = $1 AND c.of_week BETWEEN $2 AND $3 AND c.week <= $4
+"""
+
+SELECT_CONTRIBUTIONS = f"""
+SELECT w.organiser_id, w.programme, p.unit, w.figure, w.detail, w.value, w.number, w.amount
+  FROM (SELECT c.organiser_id, c.programme, c.figure, c.detail, c.value,
+               sum(c.families)::bigint AS number, sum(c.amount)::bigint AS amount
+               {_OF_THE_REGION} AND c.figure IN ('decisions', 'arrived', 'visits', 'visit_count')
+         GROUP BY c.organiser_id, c.programme, c.figure, c.detail, c.value) w
   JOIN programmes p ON p.organiser_id = w.organiser_id AND p.programme = w.programme
- GROUP BY w.organiser_id, w.programme, p.unit, w.figure, w.detail, w.value
 """
 
 
@@ -270,6 +289,52 @@ async def select_contributions(
 ) -> Sequence[Record]:
     """Of every organiser of the region of this one, which is among them; nothing where it has no region."""
     return list(await conn.fetch(SELECT_CONTRIBUTIONS, organiser_id, first, last, known_by))
+
+
+# The newest week in which a family was counted, or was no more, says whether it still is.
+SELECT_FAMILIES = f"""
+SELECT organiser_id, programme, figure, detail, (array_agg(DISTINCT family ORDER BY family))[:{WHOM_MAX}] AS whom
+  FROM (SELECT DISTINCT ON (c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week, c.family)
+               c.organiser_id, c.programme, c.figure, c.detail, c.family, c.is_there
+          FROM (SELECT c.*, f.family, f.is_there
+                  FROM (SELECT c.* {_OF_THE_REGION} AND c.figure IN ('decisions', 'arrived', 'visits')) c
+                 CROSS JOIN LATERAL (SELECT unnest(c.whom) AS family, true AS is_there
+                                     UNION ALL SELECT unnest(c.gone), false) f
+                 WHERE c.figure <> 'arrived' OR c.value <= $5) c
+         ORDER BY c.organiser_id, c.programme, c.figure, c.detail, c.value, c.of_week, c.family, c.week DESC,
+                  c.is_there DESC) k
+ WHERE is_there GROUP BY organiser_id, programme, figure, detail
+"""
+
+
+async def select_families(
+    conn: Connection, *, organiser_id: UUID, first: date, last: date, known_by: date, latest_s: int
+) -> Sequence[Record]:
+    """Whom the contributions are about; of codes those that arrived within `latest_s`."""
+    return list(await conn.fetch(SELECT_FAMILIES, organiser_id, first, last, known_by, latest_s))
+
+
+# From an organiser's first decision on, each week of the block and until it is told has to be there, and has to have
+# been counted after the last of them was over.
+SELECT_IS_COUNTED = """
+SELECT NOT EXISTS (
+       SELECT FROM organisers me
+         JOIN organisers o ON o.region_id = me.region_id
+        CROSS JOIN LATERAL (SELECT d.created_at FROM decisions d WHERE d.organiser_id = o.organiser_id
+                             ORDER BY d.created_at LIMIT 1) first
+        CROSS JOIN LATERAL generate_series(
+              GREATEST($2::date::timestamp, date_trunc('week', first.created_at AT TIME ZONE 'Europe/Helsinki')),
+              $3::date::timestamp, interval '7 days') w(week)
+        WHERE me.organiser_id = $1
+          AND NOT EXISTS (SELECT FROM overview_weeks k
+                           WHERE k.organiser_id = o.organiser_id AND k.week = w.week::date
+                             AND k.counted_at >= ($3::date + 7)::timestamp AT TIME ZONE 'Europe/Helsinki'))
+"""
+
+
+async def select_is_counted(conn: Connection, *, organiser_id: UUID, first: date, known_by: date) -> bool:
+    """Whether every organiser of the region has all weeks from `first` to `known_by`, counted when they were over."""
+    return bool(await conn.fetchval(SELECT_IS_COUNTED, organiser_id, first, known_by))
 
 
 SELECT_REGION = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from service.money import Unit
 from service.overview import charts
@@ -51,7 +52,8 @@ def region_table(region: RegionOverview, known: Mapping[str, ProgrammeName], wor
             for period, lines in region.blocks
             for line in lines
         ],
-        charts.bars(
+        partial(
+            charts.bars,
             "region",
             _("The region by quarter"),
             [_block(period) for period, _lines in oldest_first],

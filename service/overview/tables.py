@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from service.attention.words import words_for
@@ -20,8 +21,8 @@ VISIT_SERIES_MAX = 5
 
 
 def tables_of(overview: Overview, period: Period, words: Words) -> Sequence[Table]:
-    """All of them, in the order of the page. Pictures are drawn for some 100 ms: not in the loop that serves debits."""
-    return [make(overview, period, words) for make in TABLES.values()]
+    """All of them with their pictures, in the order of the page. For a thread: it takes some 100 ms."""
+    return [make(overview, period, words).drawn() for make in TABLES.values()]
 
 
 def _decisions(overview: Overview, period: Period, words: Words) -> Table:
@@ -44,7 +45,7 @@ def _decisions(overview: Overview, period: Period, words: Words) -> Table:
             Column("later", _("Renewals and changes")),
         ],
         [[words.week(week.week), words.number(week.new), words.number(week.later)] for week in weeks],
-        charts.bars("decisions", _("Decisions per week"), _numbers(period), series, show=words.count),
+        partial(charts.bars, "decisions", _("Decisions per week"), _numbers(period), series, show=words.count),
         sums=[
             (_("New decisions"), words.at_least(new, words.count)),
             (_("Renewals and changes"), words.at_least(later, words.count)),
@@ -74,7 +75,8 @@ def _minutes(overview: Overview, period: Period, words: Words) -> Table:
             Column("percent_95_s", _("95 % are faster")),
         ],
         [[words.week(week.week), words.seconds(week.median_s), words.seconds(week.slowest_s)] for week in weeks],
-        charts.lines(
+        partial(
+            charts.lines,
             "minutes",
             _("From the decision to the code"),
             _numbers(period),
@@ -103,8 +105,9 @@ def _channels(overview: Overview, _period: Period, words: Words) -> Table:
         _(
             "Of all messages that carry the codes of this period's decisions, by the channel that they were sent"
             " by. A message that failed by text and was sent by e-mail instead is two: one that did not arrive,"
-            " and one that came by the other channel. Shares are rounded down; where a part is 1 to 4 messages,"
-            " the others are at least as large as shown."
+            " and one that came by the other channel. Shares are rounded down; where a part is about too few"
+            " families, the largest is at least as large as shown, and where that would tell of them, no share is"
+            " shown."
         ),
         [
             Column("channel", _("Channel"), False),
@@ -123,7 +126,8 @@ def _channels(overview: Overview, _period: Period, words: Words) -> Table:
             ]
             for share in shares
         ],
-        charts.rows(
+        partial(
+            charts.rows,
             "channels",
             _("Delivered, by channel"),
             [names[share.channel] for share in shares],
@@ -176,7 +180,8 @@ def _value(overview: Overview, _period: Period, words: Words) -> Table:
             Column("unit", _("Counted in"), False),
         ],
         rows,
-        charts.rows(
+        partial(
+            charts.rows,
             "value",
             _("Value in percent of what was granted"),
             [programme_name(known, value.programme) for value in values],
@@ -210,7 +215,7 @@ def _visits(overview: Overview, period: Period, words: Words) -> Table:
             [words.week(week), *(words.number(counts[at]) for counts in visits.values())]
             for at, week in enumerate(period.weeks)
         ],
-        charts.bars("visits", _("Visits, by programme"), _numbers(period), series, show=words.count),
+        partial(charts.bars, "visits", _("Visits, by programme"), _numbers(period), series, show=words.count),
         sums=[(programme_name(known, each), words.at_least(total(visits[each]), words.count)) for each in by_size],
     )
 
@@ -218,14 +223,15 @@ def _visits(overview: Overview, period: Period, words: Words) -> Table:
 def _first_use(overview: Overview, _period: Period, words: Words) -> Table:
     _, bands, median = words.gettext, overview.figures.first_use(), overview.figures.median_days()
     labels = [_band(_, band.first_day, band.last_day) for band in bands]
-    few = Shown(_("1–4 families"), "few")
+    few = Shown(_("too few"), "few")
     return Table(
         "first_use",
         _("From the decision to the first visit"),
         _(
             "Days between the day of a decision and the day of its first visit that was not taken back; a visit"
             " of an earlier day counts as the same day. All new decisions of the period are in it, so those of the"
-            " last weeks have had little time. Shares are rounded down."
+            " last weeks have had little time. Shares are rounded down; where a part is about too few families,"
+            " the largest is at least as large as shown, and where that would tell of them, no share is shown."
         ),
         [Column("days", _("Days"), False), Column("percent", _("Share of the decisions"))],
         [
@@ -235,7 +241,8 @@ def _first_use(overview: Overview, _period: Period, words: Words) -> Table:
             ]
             for label, band in zip(labels, bands, strict=True)
         ],
-        charts.rows(
+        partial(
+            charts.rows,
             "first_use",
             _("From the decision to the first visit"),
             labels,
@@ -270,7 +277,8 @@ def _attention(overview: Overview, _period: Period, words: Words) -> Table:
             ]
             for each in items
         ],
-        charts.rows(
+        partial(
+            charts.rows,
             "attention",
             _("What needs a person"),
             [words_for(each.reason, words.language).sentence for each in items],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from service.debits.history import FORMULA_SIGNS
@@ -38,15 +38,23 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A figure. `says`: exactly what is counted; `sums`: what it comes to; `picture`: None without data."""
+    """A figure. `says`: exactly what is counted; `sums`: what it comes to.
+
+    `draw` makes the picture, in some 30 ms; a file has none. It gives None where there is nothing to draw.
+    """
 
     name: str
     title: str
     says: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Shown]]
-    picture: Picture | None
+    draw: Callable[[], Picture | None]
     sums: Sequence[tuple[str, str]] = field(default=())
+    picture: Picture | None = None
+
+    def drawn(self) -> Table:
+        """The same with its picture."""
+        return replace(self, picture=self.draw())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Words:
     language: str
 
     def number(self, told: Told) -> Shown:
-        return self._told(told, lambda number: show_number(number, self.language), self.gettext("1–4"))
+        return self._told(told, lambda number: show_number(number, self.language), self.gettext("1–4 families"))
 
     def count(self, number: float) -> str:
         return show_number(round(number), self.language)

@@ -36,7 +36,7 @@ async def families(context: Context) -> None:
 
 
 async def schedules(context: Context) -> None:
-    """Every minute: holds lapse, later decisions begin, vouchers expire and are closed."""
+    """Every minute: holds lapse, later decisions begin, vouchers expire and are closed, the overview is counted."""
     _dispatcher(context).keep_schedules()
 
 

@@ -11,15 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.overview.disclosure import TAKEN_APART, Cell, blocks, is_safe, tell, tell_each
-from service.overview.model import FAMILIES_MIN
+from service.overview.disclosure import TAKEN_APART, Cell, People, blocks, is_safe, tell, tell_each
+from service.overview.model import FAMILIES_MIN, WHOM_MAX
 
 TOWNS = [UUID(int=number) for number in range(1, 6)]
 
 
+NUMBERS = itertools.count()
+
+
+def families(*parts: int) -> People:
+    """Of each town so many, none of whom is anywhere else."""
+    return {
+        town: frozenset(itertools.islice(NUMBERS, min(part, WHOM_MAX)))
+        for town, part in zip(TOWNS, parts, strict=False)
+    }
+
+
 def cell(*parts: int) -> Cell:
-    by_town = dict(zip(TOWNS, parts, strict=False))
-    return by_town, by_town
+    return dict(zip(TOWNS, parts, strict=False)), families(*parts)
 
 
 @pytest.mark.parametrize("parts", [(), (50,), (50, 50), (1000, 1000), (0, 900, 900)])
@@ -34,8 +44,14 @@ def test_three_of_like_size_have_one_and_a_large_one_among_small_ones_has_none()
 
 def test_what_is_left_without_ones_own_part_is_of_enough_families() -> None:
     assert not is_safe(*cell(2, 2, 1))
-    assert not is_safe(dict.fromkeys(TOWNS[:3], 100), dict(zip(TOWNS, (90, 2, 2), strict=False)))
-    assert is_safe(dict.fromkeys(TOWNS[:3], 100), dict(zip(TOWNS, (90, 3, 2), strict=False)))
+    assert not is_safe(dict.fromkeys(TOWNS[:3], 100), families(90, 2, 2))
+    assert is_safe(dict.fromkeys(TOWNS[:3], 100), families(90, 3, 2))
+
+
+def test_a_family_of_two_programmes_is_one_of_all_of_them() -> None:
+    amount, whom = cell(50, 50, 50)[0], families(20, 2, 2)
+    assert tell({"a": (amount, whom), "b": (amount, whom)}, {}) == ({}, None)
+    assert tell({"a": (amount, whom), "b": (amount, families(20, 2, 2))}, {}) == ({}, 300)
 
 
 def test_a_programme_that_is_not_told_is_not_the_difference_either() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+import threading
 from datetime import date
+from typing import Any
 
 import pytest
 
 from service.money import Unit
+from service.overview import charts
 from service.overview.model import monday
 from service.overview.tables import UNITS
 from tests.browsers import sign_in_as
@@ -67,6 +70,29 @@ async def test_each_table_is_a_file_of_plain_figures(here: Installation) -> None
         "minutes",
     )
     assert (await browser.get("/desk/overview/none.csv")).status == 404
+
+
+async def test_files_draw_no_picture_and_pages_draw_theirs_in_threads(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes longer than a debit is never done in the loop that serves debits."""
+    drawn_in: list[bool] = []
+    real = charts._draw
+
+    def draw(*args: Any, **kwargs: Any) -> Any:
+        drawn_in.append(threading.current_thread() is threading.main_thread())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(charts, "_draw", draw)
+    await fill(here)
+    browser = await sign_in_as(here, "caseworker")
+    for name in (*TABLES, "region"):
+        assert (await browser.get(f"/desk/overview/{name}.csv")).status == 200
+    assert drawn_in == []
+    for path in ("/desk/overview", "/desk/overview/region"):
+        assert (await browser.get(path)).status == 200
+    assert len(drawn_in) >= 4
+    assert not any(drawn_in)
 
 
 async def test_nobody_but_an_organisers_people_sees_it(here: Installation) -> None:

@@ -14,7 +14,7 @@ from service.db import Connection, transaction
 from service.money import Unit
 from service.organisers import operations as organisers
 from service.overview import queries
-from service.overview.model import Cell, Figures, Period, monday
+from service.overview.model import Figures, Period, cells_of, monday
 from service.overview.operations import count_due_weeks
 from service.vouchers.decisions import helsinki_day
 from tests.installations import Installation
@@ -45,8 +45,9 @@ class Town:
         granted: int = 600,
         valid_to: date = date(2027, 6, 30),
         times: int = 1,
+        family: str | None = None,
     ) -> UUID:
-        """So many decisions with their vouchers; the id of the last one's."""
+        """So many decisions with their vouchers, each of a family of its own unless told; the id of the last one's."""
         made = clock(at) if isinstance(at, str) else at
         for _ in range(times):
             decision_id, voucher_id = uuid7(), uuid7()
@@ -56,7 +57,7 @@ class Town:
                 decision_ref=f"D-{decision_id}",
                 programme=programme,
                 status="confirmed",
-                client_ref="c",
+                client_ref=family or f"c-{decision_id}",
                 granted=granted,
                 valid_from=made.date(),
                 valid_to=valid_to,
@@ -186,7 +187,7 @@ class Town:
         rows = await queries.select_cells(
             self.conn, organiser_id=self.organiser_id, first=period.first, last=period.last, programme=programme
         )
-        return Figures((Cell(**dict(row)) for row in rows), period)
+        return Figures(cells_of(rows), period)
 
 
 async def make_town(conn: Connection, slug: str = "jarvenranta", *, region: str | None = None, **units: Unit) -> Town:

@@ -66,4 +66,4 @@ def _cell(plans: dict[str, list[PlannedVoucher]], programme: str, first: date, l
         )
         for slug, plan in plans.items()
     }
-    return counts, counts
+    return counts, {organiser_id: frozenset(range(count)) for organiser_id, count in counts.items()}

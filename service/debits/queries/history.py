@@ -9,7 +9,7 @@ of them, and the order, which is that of an index.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 from itertools import product
 from uuid import UUID
@@ -18,6 +18,7 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.debits.history import HistoryFilter, HistoryOrder, HistoryPlace
+from service.ids import CLOCKS_DIFFER, first_id
 
 
 class Lead(StrEnum):
@@ -194,23 +195,14 @@ def choose_lead(asked: HistoryFilter) -> Lead:
     return Lead.PROVIDER
 
 
-CLOCKS_DIFFER = timedelta(days=1)
-"""An id is made by a web process, the time of entry by the database."""
-
-
-def _first_id(day: date) -> UUID:
-    at = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
-
-
 def _arguments(
     provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int | None
 ) -> Sequence[object]:
     earliest = latest = None
     if asked.entered_from is not None and asked.entered_from > date.min:
-        earliest = _first_id(asked.entered_from - CLOCKS_DIFFER)
+        earliest = first_id(asked.entered_from - CLOCKS_DIFFER)
     if asked.entered_to is not None and asked.entered_to < date.max - 2 * CLOCKS_DIFFER:
-        latest = _first_id(asked.entered_to + 2 * CLOCKS_DIFFER)
+        latest = first_id(asked.entered_to + 2 * CLOCKS_DIFFER)
     if asked.debit_id is not None:
         earliest = max(asked.debit_id, earliest or asked.debit_id)
         latest = min(UUID(int=asked.debit_id.int + 1), latest or UUID(int=asked.debit_id.int + 1))
