@@ -145,12 +145,7 @@ async def open_resources(
             receipt_group=receipts,
             openid=await _open_openid(settings, keys, stack),
             rotations={"workers": rotate_workers, "people": rotate_people, "imports": imports.rotate_imports},
-            reception=Reception(
-                reply=Replies(keys, find_told_debit, dispute_told_debit).answer,
-                countries=settings.sms_countries,
-                answers_per_day=settings.text_answers_per_day,
-                charge=_text_charging(settings, keys).take,
-            ),
+            reception=_reception(settings, keys),
             delivery=Delivery(
                 pool=pool,
                 keys=keys,
@@ -190,6 +185,16 @@ def _text_charging(settings: Settings, keys: Keys) -> TextCharging:
         texts_per_day=settings.charge_texts_per_day,
     )
     return TextCharging(keys, caps, settings.code_digits, settings.quiet_hours)
+
+
+def _reception(settings: Settings, keys: Keys) -> Reception:
+    charging = _text_charging(settings, keys)
+    return Reception(
+        reply=Replies(keys, find_told_debit, dispute_told_debit, charging.guide).answer,
+        countries=settings.sms_countries,
+        answers_per_day=settings.text_answers_per_day,
+        charge=charging.take,
+    )
 
 
 async def _open_openid(settings: Settings, keys: Keys, stack: AsyncExitStack) -> OpenIdProvider | None:

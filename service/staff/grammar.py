@@ -5,6 +5,7 @@
     4827-0315-9268 2 t 30 min 123456   with the PIN, which stands last
     4827 0315 9268 eilen 2,5 123456    of another day
     4827 0315 9268 14-16.30 123456     from when to when, where the evening has another price
+    Hei! 4827 0315 9268 2,5 123456     after a greeting; after any other words nothing is charged, and that is told
     4821                               the answer to a question
 
 Nothing here keeps or repeats what was typed (I6). A slip is told from the text alone and looks nothing up.
@@ -90,6 +91,11 @@ class Confirmation:
 # As service/vouchers/codes.py has them: what stands between groups of digits.
 _BETWEEN = r"\s.\-\u00ad\u058a\u05be\u200b-\u200d\u2010-\u2015\u2060\u2212\ufe58\ufe63\ufeff"
 _INVISIBLE = r"\s\u200b-\u200f\u2060\ufeff"
+# What may stand before the code, for it says nothing about the charge.
+_GREETING = re.compile(
+    rf"(?:(?:hei|heippa|moi|moikka|terve|hej|hejsan|hello|hi|koodi|kod|code)(?!\w)[{_INVISIBLE}!,.:;\-\u2013]*)+",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(rf"[0-9](?:[0-9]|[{_BETWEEN}])*")
 _AFTER_CODE = re.compile(rf"[{_BETWEEN},;:]*")
 _PIN = re.compile(r"(?:^|[\s,;])(?:pin\s*:?\s*)?([0-9]{6})[\s.!]*$")
@@ -138,14 +144,22 @@ def read_text(text: str, digits: int = DIGITS_MIN) -> ChargeText | Confirmation 
     plain = unicodedata.normalize("NFKC", text).strip().strip("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff").strip()
     if re.fullmatch(rf"[0-9]{{{NUMBER_DIGITS}}}[\s.!]*", plain):
         return Confirmation(plain[:NUMBER_DIGITS])
+    plain = plain[greeting.end() :] if (greeting := _GREETING.match(plain)) else plain
     lead = _LEAD.match(plain)
     if lead is None or sum(character.isdigit() for character in lead[0]) < CODE_LIKE_DIGITS:
-        return None
+        return Slip.UNCLEAR if _has_code_inside(plain, digits) else None
     found = _split_code(plain, digits)
     if isinstance(found, Slip):
         return found
     code, rest = found
     return _read_rest(code, rest.casefold())
+
+
+def _has_code_inside(plain: str, digits: int) -> bool:
+    """Whether a code, perhaps with a slip, stands after other words. Nothing is charged by it: they may say another day,
+    or that nothing is to be charged. A number that begins with + is a phone's."""
+    runs = [run for run in _LEAD.finditer(plain) if plain[: run.start()][-1:] != "+"]
+    return any(_split_code(plain[run.start() :], digits) is not Slip.LENGTH for run in runs)
 
 
 def _split_code(plain: str, digits: int) -> tuple[str, str] | Slip:

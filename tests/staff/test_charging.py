@@ -443,6 +443,16 @@ async def test_a_worker_that_is_a_family_too_is_answered_as_each(door: Door) -> 
     assert await door.town.effects() == ["answered", "charged"]
 
 
+async def test_a_worker_is_told_that_nothing_was_charged_whatever_it_texts(door: Door) -> None:
+    for said in ("apua", "SALDO", "PIN?", f"eilen {door.code} 1 {door.pin}", "EI", "Onko tämä veloitettu?"):
+        answer = await door.say(said)
+        assert answer.startswith("Ei veloitettu"), said
+        assert "Kirjoita koodi, sitten määrä" in answer, said
+    assert await door.debits() == 0
+    assert ": veloitettu" in await door.say(f"Hei! {door.code} 1 {door.pin}")
+    assert await door.town.effects() == ["charge_refused"] * 6 + ["charged"]
+
+
 async def test_a_family_that_texts_a_code_is_answered_as_a_family(door: Door) -> None:
     await door.town.text(f"{door.code} 2 123456")
     await door.town.wait_for_texts(2)

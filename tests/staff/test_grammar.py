@@ -124,12 +124,21 @@ def test_an_amount_is_understood_with_comma_or_point_and_with_or_without_its_uni
         ("48211", None),
         ("4821 kyllä", None),
         ("SALDO", None),
-        (f"koodi {SHOWN}", None),
+        (f"Koodi: {SHOWN} 2", ChargeText(CODE, bare(200))),
+        (f"Hei! {SHOWN} 1 123456", ChargeText(CODE, bare(100), pin="123456")),
+        (f"hej {SHOWN}", ChargeText(CODE)),
+        (f"Heikki {SHOWN} 1 123456", Slip.UNCLEAR),
+        (f"eilen {SHOWN} 2 123456", Slip.UNCLEAR),
+        (f"älä veloita! {SHOWN}", Slip.UNCLEAR),
+        (f"2 t {SHOWN[:-1]}{(int(SHOWN[-1]) + 1) % 10} 123456", Slip.UNCLEAR),
+        ("Hei!", None),
+        ("soita +358 40 700 0001", None),
+        ("soita 040 700 0001", None),
         ("21.11. klo 14", None),
         ("", None),
     ],
 )
-def test_a_text_is_a_charge_when_it_begins_with_a_code(text: str, said: object) -> None:
+def test_a_text_is_a_charge_when_it_begins_with_a_code_or_a_greeting(text: str, said: object) -> None:
     assert read_text(text) == said
 
 

@@ -88,8 +88,16 @@ class TextCharging:
         Not idempotent by itself: the caller takes each text once. Raises RequestInFlight.
         """
         said = read_text(typed.body, self.code_digits)
-        if said is None:
-            return None
+        return None if said is None else await self._take(conn, said, typed)
+
+    async def guide(self, conn: Connection, phone: str) -> Replied | None:
+        """Tell a worker whose text was no charge that nothing was charged, and how it is written; None: nobody's phone.
+
+        Whoever stands at the door must not be left in doubt. As idempotent as `take`.
+        """
+        return await self._take(conn, Slip.UNCLEAR, Typed(phone, "", "", ""))
+
+    async def _take(self, conn: Connection, said: ChargeText | Confirmation | Slip, typed: Typed) -> Replied | None:
         found = await queries.take_sender(conn, phone_indexes=contact_indexes(self.keys, "sms", typed.phone))
         if found is None:
             return None

@@ -66,6 +66,8 @@ FindDebit = Callable[[Connection, Sequence[bytes], Sequence[tuple[UUID, UUID]]],
 """From a number's indexes and its vouchers, as (organiser, voucher), to the newest charge that it was told of."""
 DisputeDebit = Callable[[Connection, ToldDebit], Awaitable[None]]
 """Notes that the family says it was not so, and asks for a person."""
+GuideWorker = Callable[[Connection, str], Awaitable[Replied | None]]
+"""Tells whoever has this phone how charges are texted; None: it is no worker's."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,15 @@ class Replies:
     keys: Keys
     find_debit: FindDebit
     dispute: DisputeDebit
+    guide_worker: GuideWorker
 
     async def answer(self, conn: Connection, inquiry: Inquiry) -> Replied:
         """Queue what the number is to be told, in the caller's transaction. Not idempotent: the caller is."""
         indexes = contact_indexes(self.keys, "sms", inquiry.phone)
         known = await queries.select_family_vouchers(conn, phone_indexes=indexes)
         if not known:
-            return await self._answer_stranger(conn, inquiry)
+            guided = await self.guide_worker(conn, inquiry.phone)
+            return guided or await self._answer_stranger(conn, inquiry)
         today = helsinki_day(datetime.now(UTC))
         live = _live(known, today)
         if live and inquiry.intent == "balance":
