@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from service.vouchers.decisions import VALIDITY_MAX_DAYS
+from service.vouchers.decisions import VALIDITY_MAX_DAYS, check_weekly_steps
 from service.vouchers.model import (
     CapTightenedInPast,
     ChangeDateUnfit,
@@ -124,7 +124,7 @@ def check_change(
 
     `step`: of the programme's rules on the change's day; `caps_before`: those in force on any day from there until
     yesterday. Raises, in this order, VoucherNotOpen, ChangeDateUnfit, RenewalNotLater, ValidityOver, ValidityTooLong,
-    GrantedNotInSteps, GrantedBelowUsed, CapTightenedInPast.
+    GrantedNotInSteps, GrantedBelowUsed, WeeklyNotInSteps, CapTightenedInPast.
     """
     if voucher.state in ENDED:
         raise VoucherNotOpen(state=voucher.state.value)
@@ -132,6 +132,8 @@ def check_change(
     _check_days(voucher, asked, starts_on, today)
     if asked.granted is not None:
         _check_value(voucher, asked.granted, step)
+    if asked.weekly_minutes is not None:
+        check_weekly_steps(asked.weekly_minutes.limit, unit=voucher.unit, step=step)
     if any(_is_tightened(asked, before) for before in caps_before):
         raise CapTightenedInPast(from_date=str(starts_on))
 

@@ -16,7 +16,7 @@ from service.channels.gateway import ChannelName
 from service.channels.languages import MESSAGE_LANGUAGES
 from service.errors import InvalidRequest
 from service.identity_codes import refuse_identity_code
-from service.money import MAX_AMOUNT
+from service.money import MAX_AMOUNT, Unit
 from service.organisers.model import Programme
 from service.vouchers.model import (
     Contact,
@@ -27,6 +27,7 @@ from service.vouchers.model import (
     ValidityFarOff,
     ValidityOver,
     ValidityTooLong,
+    WeeklyNotInSteps,
 )
 
 REF_MAX = 80
@@ -151,9 +152,12 @@ def read_contact(
 
 
 def check_rules(decision: NewDecision, today: date) -> None:
-    """Raises GrantedNotInSteps, ValidityBackwards, ValidityOver, ValidityFarOff, ValidityTooLong, in this order."""
-    if decision.granted % decision.programme.step:
-        raise GrantedNotInSteps(step=decision.programme.step, unit=decision.programme.unit.value)
+    """Raises GrantedNotInSteps, WeeklyNotInSteps, ValidityBackwards, ValidityOver, ValidityFarOff, ValidityTooLong, in
+    this order."""
+    step, unit = decision.programme.step, decision.programme.unit
+    if decision.granted % step:
+        raise GrantedNotInSteps(step=step, unit=unit.value)
+    check_weekly_steps(decision.weekly_minutes, unit=unit, step=step)
     if decision.valid_to < decision.valid_from:
         raise ValidityBackwards(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
     if decision.valid_to < today:
@@ -162,6 +166,12 @@ def check_rules(decision: NewDecision, today: date) -> None:
         raise ValidityFarOff(valid_from=str(decision.valid_from))
     if (decision.valid_to - decision.valid_from).days > VALIDITY_MAX_DAYS:
         raise ValidityTooLong(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
+
+
+def check_weekly_steps(minutes: int | None, *, unit: Unit, step: int) -> None:
+    """Raises WeeklyNotInSteps where minutes are charged in steps: with a cap below the first nothing ever could be."""
+    if minutes is not None and unit is Unit.MINUTES and minutes % step:
+        raise WeeklyNotInSteps(step=step, unit=unit.value)
 
 
 def fingerprint_text(decision: NewDecision) -> str:

@@ -48,6 +48,12 @@ class GrantedNotInSteps(Invalid):
     code = "granted_not_in_steps"
 
 
+class WeeklyNotInSteps(Invalid):
+    """A weekly cap in minutes must be a multiple of the programme's `step`, or its rest could never be used."""
+
+    code = "weekly_not_in_steps"
+
+
 class ValidityBackwards(Invalid):
     """valid_to is before valid_from."""
 

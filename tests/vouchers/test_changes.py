@@ -25,6 +25,7 @@ from service.vouchers.model import (
     Voucher,
     VoucherNotOpen,
     VoucherState,
+    WeeklyNotInSteps,
 )
 
 TODAY = date(2026, 12, 28)  # a Monday whose week ends in the next year
@@ -128,6 +129,7 @@ def test_a_change_that_breaks_nothing_is_allowed(change: AskedChange, voucher: d
         (asked(granted=910), {}, GrantedNotInSteps, {"step": 15, "unit": "minutes"}),
         (asked(granted=165), {}, GrantedBelowUsed, {"lowest": 180, "unit": "minutes"}),
         (asked(granted=165, from_date=TODAY + DAY), {}, GrantedBelowUsed, {"lowest": 180}),
+        (asked(weekly_minutes=Cap(100), from_date=TODAY + DAY), {}, WeeklyNotInSteps, {"step": 15}),
         (asked(weekly_visits=Cap(1), from_date=TODAY - DAY), {}, CapTightenedInPast, {}),
         (asked(weekly_minutes=Cap(9000), from_date=TODAY - DAY), {}, CapTightenedInPast, {}),  # there was none
     ],

@@ -29,6 +29,7 @@ from service.vouchers.model import (
     ValidityFarOff,
     ValidityOver,
     ValidityTooLong,
+    WeeklyNotInSteps,
 )
 from tests.vouchers.worlds import PROGRAMME_NAMES, TODAY, posted
 
@@ -76,6 +77,8 @@ def test_what_does_not_fit_is_told_by_its_own_error(changes: dict[str, Any], err
     ("changes", "error"),
     [
         ({"granted": 50}, GrantedNotInSteps),
+        ({"weekly_minutes": 7}, WeeklyNotInSteps),
+        ({"weekly_visits": 2, "weekly_minutes": 100}, WeeklyNotInSteps),
         ({"valid_to": TODAY - timedelta(days=1), "valid_from": TODAY - timedelta(days=9)}, ValidityOver),
         ({"valid_from": TODAY + timedelta(days=9), "valid_to": TODAY + timedelta(days=8)}, ValidityBackwards),
         ({"valid_to": date(9999, 12, 31)}, ValidityTooLong),

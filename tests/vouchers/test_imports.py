@@ -168,6 +168,7 @@ BAD = [
     ({"granted": "10" * 20}, "invalid_request"),
     ({"granted": ""}, "invalid_request"),
     ({"granted": 7}, "granted_not_in_steps"),
+    ({"weekly_minutes": 7}, "weekly_not_in_steps"),
     ({"valid_to": "31.3.2099"}, "invalid_request"),
     ({"valid_to": "2099-W01-1"}, "invalid_request"),
     ({"valid_to": "2098-12-31"}, "validity_backwards"),

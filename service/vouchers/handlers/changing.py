@@ -22,6 +22,7 @@ from service.vouchers.model import (
     ValidityTooLong,
     VoucherHoldEnded,
     VoucherHoldUnknown,
+    WeeklyNotInSteps,
 )
 from service.vouchers.operations import Sent
 from service.web import Call, Reply, Route
@@ -134,6 +135,7 @@ ROUTES: tuple[Route, ...] = (
         ValidityTooLong,
         GrantedNotInSteps,
         GrantedBelowUsed,
+        WeeklyNotInSteps,
         CapTightenedInPast,
     ),
     action(

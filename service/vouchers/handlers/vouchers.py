@@ -38,6 +38,7 @@ from service.vouchers.model import (
     ValidityOver,
     ValidityTooLong,
     VoucherUnknown,
+    WeeklyNotInSteps,
 )
 from service.vouchers.operations import Sent
 from service.web import Call, EdgeResources, Reply, Route
@@ -217,6 +218,7 @@ ROUTES: tuple[Route, ...] = (
             PhoneNotMobile,
             EmailInvalid,
             GrantedNotInSteps,
+            WeeklyNotInSteps,
             ValidityBackwards,
             ValidityOver,
             ValidityFarOff,
