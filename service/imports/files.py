@@ -34,7 +34,8 @@ class ReadFile:
 
 
 def read_file(content: bytes) -> ReadFile:
-    """Raises ImportTooLarge, ImportEmpty, FileNoText, FileNotUtf8, HeaderUnfit, CellTooLong or FileUnreadable."""
+    """Raises ImportTooLarge, ImportEmpty, FileNoText, FileNotUtf8, HeaderUnfit, CellTooLong, QuoteUnclosed or
+    FileUnreadable."""
     if len(content) > FILE_MAX_BYTES:
         raise too_large()
     if content.startswith(_NO_TEXT) or b"\0" in content[:_LOOKED_AT]:

@@ -156,8 +156,9 @@ def read_text(text: str, digits: int = DIGITS_MIN) -> ChargeText | Confirmation 
 
 
 def _has_code_inside(plain: str, digits: int) -> bool:
-    """Whether a code, perhaps with a slip, stands after other words. Nothing is charged by it: they may say another day,
-    or that nothing is to be charged. A number that begins with + is a phone's."""
+    """Whether a code, perhaps with a slip, stands after other words.
+
+    Nothing is charged by it: they may say another day, or that nothing is to be charged. + begins a phone's number."""
     runs = [run for run in _LEAD.finditer(plain) if plain[: run.start()][-1:] != "+"]
     return any(_split_code(plain[run.start() :], digits) is not Slip.LENGTH for run in runs)
 

@@ -55,6 +55,18 @@ class CellTooLong(FileUnreadable):
     code = "cell_too_long"
 
 
+class QuoteUnclosed(FileUnreadable):
+    """A quotation mark in the row that begins at `line` is never closed, or one inside a cell is not doubled."""
+
+    code = "quote_unclosed"
+
+
+class FileNotOpened(FileUnreadable):
+    """There is no such file, it is a folder, or may not be read; `reason`."""
+
+    code = "file_not_opened"
+
+
 class HeaderUnfit(Invalid):
     """The first line lacks columns (`missing`), has ones nobody knows (`unknown`), or one twice (`repeated`)."""
 
@@ -105,8 +117,11 @@ def read_header(first_line: str) -> Header:
 
 
 def read_rows(lines: Iterator[str], header: Header) -> Iterator[Row]:
-    """The rows after the header; empty lines are passed over. Raises FileUnreadable."""
-    reader = csv.reader(lines, delimiter=header.delimiter)
+    """The rows after the header; empty lines are passed over. Raises FileUnreadable.
+
+    Strictly: a quotation mark that is never closed would swallow the good rows behind it, up to the next, uncounted.
+    """
+    reader = csv.reader(lines, delimiter=header.delimiter, strict=True)
     line = 2
     try:
         for cells in reader:
@@ -116,6 +131,8 @@ def read_rows(lines: Iterator[str], header: Header) -> Iterator[Row]:
     except csv.Error as error:
         if "field limit" in str(error):
             raise CellTooLong(line=line) from None
+        if "end of data" in str(error) or "expected after" in str(error):
+            raise QuoteUnclosed(line=line) from None
         raise FileUnreadable(reason=str(error), line=line) from None
     except UnicodeDecodeError:
         raise FileNotUtf8(line=line) from None

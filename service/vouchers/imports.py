@@ -28,7 +28,7 @@ from service.organisers.operations import find_organiser, list_programmes
 from service.queue import Wakeups
 from service.settings import Settings
 from service.vouchers import decision_rows
-from service.vouchers.decision_rows import FileNotUtf8, FileUnreadable, Header, Row
+from service.vouchers.decision_rows import FileNotOpened, FileNotUtf8, Header, Row
 from service.vouchers.decisions import helsinki_day
 from service.vouchers.operations.rows import Granted, Intake, ReadRow, Rejected, in_rounds
 from service.vouchers.rejected_rows import RejectedRow, csv_head, csv_lines
@@ -67,7 +67,7 @@ class ImportReport:
 
 
 OnProgress = Callable[[int, int], None]
-"""Called with the rows done and the lines in the file."""
+"""Called with the rows done and the rows in the file."""
 
 
 async def import_decisions(
@@ -82,13 +82,13 @@ async def import_decisions(
     """Grant every good row of `file`; write the others to `FILE.rejected.csv` with the reason in `language`.
 
     Idempotent: a row that is there with the same content is counted and left alone. Raises OrganiserUnknown,
-    FileUnreadable or HeaderUnfit before anything is stored, DatabaseUnavailable or OutcomeUnknown (or FileUnreadable
-    for a quote that is never closed) in the middle: run it again.
+    FileUnreadable or HeaderUnfit before anything is stored, DatabaseUnavailable or OutcomeUnknown in the middle: run it
+    again.
     """
     async with transaction(resources.pool) as conn:
         organiser = await find_organiser(conn, organiser_slug)
         programmes = {p.programme: p for p in await list_programmes(conn, organiser_slug=organiser_slug)}
-    total = await asyncio.to_thread(_count_lines, file)
+    total = await asyncio.to_thread(_count_rows, file)
     with file.open(encoding="utf-8-sig", newline="") as lines:
         header = decision_rows.read_header(lines.readline(decision_rows.LINE_MAX))
         intake = Intake(
@@ -173,23 +173,29 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _count_lines(file: Path) -> int:
-    """Rows in the file, about: a quoted text may span lines. Raises FileUnreadable when it is not UTF-8 throughout."""
+def _count_rows(file: Path) -> int:
+    """Rows in the file, each of which can be read. Raises FileUnreadable or HeaderUnfit."""
+    _check_encoding(file)
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        header = decision_rows.read_header(lines.readline(decision_rows.LINE_MAX))
+        return sum(1 for _ in decision_rows.read_rows(lines, header))
+
+
+def _check_encoding(file: Path) -> None:
+    """Raises FileNotUtf8 with the line that shows it, and FileNotOpened."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    count, last = 0, b"\n"
+    count = 0
     try:
         with file.open("rb") as blocks:
             while block := blocks.read(READ_BLOCK):
                 decoder.decode(block)
                 count += block.count(b"\n")
-                last = block[-1:]
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         line = count + error.object.count(b"\n", 0, error.start) + 1  # `count`: of the blocks before
         raise FileNotUtf8(line=line) from None
     except OSError as error:
-        raise FileUnreadable(reason=error.strerror or "cannot be opened", line=0) from None
-    return max(count + (last != b"\n") - 1, 0)
+        raise FileNotOpened(reason=error.strerror or "cannot be opened") from None
 
 
 def _write_rejected(file: Path, header: Header, report: ImportReport, language: str) -> None:

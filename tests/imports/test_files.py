@@ -35,6 +35,8 @@ def zipped() -> bytes:
         (HEADER + b',"' + b"x" * 10_000_000, "header_unfit"),
         (b"x" * 10_000_000, "header_unfit"),
         (HEADER + b'\nKH-1,"' + b"x" * 10_000_000, "cell_too_long"),
+        (table([row(1)]) + b'"KH-2,kotipalvelu\n' + table([row(3)]).split(b"\n", 1)[1], "quote_unclosed"),
+        (table([row(1)]) + b'"KH-2,kotipalvelu\n"KH-3",kotipalvelu\n', "quote_unclosed"),
         (HEADER + b",phone\n", "header_unfit"),
         (HEADER + b",=SUM(A1)\n", "header_unfit"),
         (HEADER + b"\n", "import_empty"),
@@ -45,7 +47,8 @@ def zipped() -> bytes:
     ],
     ids=[
         "a workbook", "a workbook of the nineties", "UTF-16 with its mark", "UTF-16 without", "Windows-1252",
-        "a header of ten megabytes", "one line", "a quote never closed", "a column twice", "a formula in the header",
+        "a header of ten megabytes", "one line", "a quote never closed", "a quote up to the end",
+        "a quote up to the next one", "a column twice", "a formula in the header",
         "nothing below", "only empty lines", "nothing", "too large", "too many rows",
     ],
 )  # fmt: skip

@@ -14,7 +14,15 @@ import pytest
 from service.db import Pool, transaction
 from service.vouchers import imports, operations
 from service.vouchers.codes import make_code
-from service.vouchers.decision_rows import OPTIONAL, REQUIRED, FileUnreadable, HeaderUnfit, read_header
+from service.vouchers.decision_rows import (
+    OPTIONAL,
+    REQUIRED,
+    FileNotOpened,
+    FileUnreadable,
+    HeaderUnfit,
+    QuoteUnclosed,
+    read_header,
+)
 from service.vouchers.imports import ImportReport, import_decisions
 from tests.vouchers.worlds import KEYS, ROTATING, Site, World, committed_world, issue, live_code
 
@@ -268,9 +276,18 @@ async def test_a_code_that_somebody_has_is_drawn_again(
         (",".join(COLUMNS).encode() + b",surprise\n", HeaderUnfit),
         (",".join([*COLUMNS, "phone"]).encode() + b"\n", HeaderUnfit),
         (",".join(COLUMNS).encode() + b"\nKH-1,\xe4\n", FileUnreadable),
+        (",".join(COLUMNS).encode() + b'\nKH-1\n"KH-2,x\nKH-3,x\n', QuoteUnclosed),
         ("\n".join([",".join(COLUMNS), '"' + "x" * 200_000]).encode(), FileUnreadable),
     ],
-    ids=["empty", "other columns", "a column too many", "a column twice", "Latin-1", "a quote never closed"],
+    ids=[
+        "empty",
+        "other columns",
+        "a column too many",
+        "a column twice",
+        "Latin-1",
+        "an open quote",
+        "a quote never closed",
+    ],
 )
 async def test_a_file_that_is_no_such_table_is_refused_before_anything_is_stored(
     site: tuple[Site, World], tmp_path: Path, content: bytes, error: type[Exception]
@@ -300,8 +317,22 @@ def test_a_byte_that_is_not_utf_8_is_told_with_its_line(
     file = tmp_path / "d.csv"
     file.write_bytes(content)
     with pytest.raises(FileUnreadable) as raised:
-        imports._count_lines(file)
+        imports._check_encoding(file)
     assert raised.value.details["line"] == line
+
+
+def test_an_unclosed_quote_is_told_with_the_line_of_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "d.csv"
+    file.write_text(",".join(COLUMNS) + '\nKH-1,"a\nb"\n\n"KH-2,x\nKH-3,x\n')
+    with pytest.raises(QuoteUnclosed) as raised:
+        imports._count_rows(file)
+    assert raised.value.details == {"line": 5}
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotOpened) as raised:
+        imports._count_rows(tmp_path)
+    assert raised.value.details == {"reason": "Is a directory"}
 
 
 def test_a_header_error_names_the_columns() -> None:
