@@ -114,3 +114,4 @@ async def run_web(settings: Settings, stop: asyncio.Event) -> None:
         finally:
             log.info("web_stopping")
             await runner.cleanup()
+            log.info("web_stopped")

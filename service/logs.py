@@ -40,6 +40,7 @@ FIELDS = frozenset(
         "port",
         "provider_id",
         "reason",
+        "state",
         "status",
         "timestamp",
         "token_known",

@@ -162,12 +162,10 @@ def logged_fields() -> set[str]:
     found: set[str] = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and isinstance(node.func.value, ast.Name)
-                and node.func.value.id in ("log", "note")
-            ):
+            if not isinstance(node, ast.Call):
+                continue
+            logger = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+            if isinstance(logger, ast.Name) and logger.id in ("log", "note"):  # note = log.error if … else log.info
                 found |= {keyword.arg for keyword in node.keywords if keyword.arg is not None}
     return found
 
