@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.crypto import SealBroken
 from service.db import Connection, close_pool, open_pool, transaction
 from service.errors import SeteliError
 from service.problems import problem
@@ -51,7 +52,7 @@ def errors_as_sentences() -> Iterator[None]:
         told = problem(error.code, error.details, LANGUAGE)
         console.print(f"{told.detail} {told.next_step}", style="red", markup=False)
         raise typer.Exit(1) from error
-    except MissingSettings as error:
+    except (MissingSettings, SealBroken) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from error
 

@@ -18,13 +18,27 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from service.settings import Keyring
+from service.settings import Keyring, is_key_id
 
 NONCE_BYTES = 12
 
 
 class SealBroken(Exception):
     """A sealed value was altered, moved to another row, or its key is not in the ring."""
+
+    def __str__(self) -> str:
+        return "A sealed value was altered, or moved to another row: nothing was done with it."
+
+
+class KeyMissing(SealBroken):
+    """A value is sealed under `key_id`, and the ring of this process has no such key."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+    def __str__(self) -> str:
+        return f"Something is sealed under key {self.key_id}, which ENCRYPTION_KEYS lacks: add it behind the others."
 
 
 class BlindIndex:
@@ -91,11 +105,12 @@ class Sealer:
         return sealed.startswith(self._prefix)
 
     def open(self, sealed: bytes, context: bytes) -> str:
-        """Decrypt what any key of the ring has sealed. Raises SealBroken."""
+        """Decrypt what any key of the ring has sealed. Raises SealBroken, and KeyMissing, which is one."""
         end = 1 + sealed[0] if sealed else 0
-        cipher = self._ciphers.get(sealed[1:end].decode("ascii", "replace"))
+        key_id = sealed[1:end].decode("ascii", "replace")
+        cipher = self._ciphers.get(key_id)
         if cipher is None:
-            raise SealBroken
+            raise KeyMissing(key_id) if is_key_id(key_id) else SealBroken
         nonce, ciphertext = sealed[end : end + NONCE_BYTES], sealed[end + NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, ciphertext, context).decode()

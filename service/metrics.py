@@ -20,6 +20,9 @@ code_misses_today = Gauge("seteli_code_misses_today", "Misses of the whole insta
 guess_breaker = Gauge("seteli_guess_breaker", "1 from so many misses that a person must look until one has")
 guess_breaker_trips = Counter("seteli_guess_breaker_trips_total", "Times the breaker for guessing tripped")
 database_unavailable = Counter("seteli_database_unavailable_total", "Requests answered 503 because of the database")
+seal_keys_missing = Counter(
+    "seteli_seal_keys_missing_total", "Requests that failed because ENCRYPTION_KEYS lacks the key of what they needed"
+)
 
 decision_to_accepted_s = Histogram(
     "seteli_decision_to_accepted_seconds",

@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.errors import DatabaseUnavailable, IdempotencyKeyReused, InvalidRequest, RequestInFlight, SeteliError
 from service.web import EDGE_ERRORS, ProblemModel, Route, status_of
-from service.web.errors import Forbidden, IdempotencyKeyMissing, InternalError, Unauthenticated
+from service.web.errors import Forbidden, IdempotencyKeyMissing, InternalError, SealKeyMissing, Unauthenticated
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -145,4 +145,4 @@ def _errors(route: Route) -> Iterable[type[SeteliError]]:
     if route.permission is not None and route.method == "POST":
         yield RequestInFlight
     yield from route.errors
-    yield from (InternalError, DatabaseUnavailable)
+    yield from (InternalError, SealKeyMissing, DatabaseUnavailable)

@@ -132,12 +132,16 @@ class Settings(BaseSettings):
         return parse_keyring(value) if isinstance(value, str) else value
 
 
+def is_key_id(text: str) -> bool:
+    return 1 <= len(text) <= 16 and text.isalnum() and text.isascii()
+
+
 def parse_keyring(text: str) -> Keyring:
     """`id:base64,id:base64` → ((id, 32 bytes), …). Raises ValueError that never repeats the key itself."""
     ring: list[tuple[str, bytes]] = []
     for part in text.split(","):
         key_id, separator, encoded = part.strip().partition(":")
-        if not separator or not (1 <= len(key_id) <= 16) or not key_id.isalnum() or not key_id.isascii():
+        if not separator or not is_key_id(key_id):
             raise ValueError("each key is written id:base64, the id 1–16 letters or digits")
         try:
             key = base64.b64decode(encoded, validate=True)

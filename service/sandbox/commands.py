@@ -29,6 +29,7 @@ def demo(
 
     from rich.console import Console
 
+    from service.crypto import SealBroken
     from service.sandbox.demo import DemoFailed, DemoOptions, Output, run_demo
     from service.sandbox.home import NoPort
     from service.sandbox.processes import ServerStartError, die_with_parent
@@ -39,7 +40,7 @@ def demo(
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ä shows ?, and goes on
     try:
         status = asyncio.run(run_demo(DemoOptions(data=data, port=port, once=once), Output()))
-    except (DemoFailed, NoPort, ServerStartError) as error:
+    except (DemoFailed, NoPort, ServerStartError, SealBroken) as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from error
     except OSError as error:

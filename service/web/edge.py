@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service import metrics
+from service.crypto import KeyMissing
 from service.db import Connection
 from service.errors import DatabaseUnavailable, InvalidRequest, SeteliError
 from service.idempotency import TEXTED_PREFIX, claim_or_replay, store_answer
@@ -42,6 +43,7 @@ from service.web.errors import (
     MethodNotAllowed,
     NotJson,
     RouteNotFound,
+    SealKeyMissing,
     Unauthenticated,
     status_of,
 )
@@ -310,8 +312,17 @@ async def edge(
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the process's outermost loop
-        log.error("request_failed", path_template=_template(request), method=request.method, **exception_fields(error))
-        return to_response(problem_reply(InternalError(), language))
+        return to_response(problem_reply(fault_of_ours(error, _template(request), request.method), language))
+
+
+def fault_of_ours(error: Exception, path_template: str, method: str) -> SeteliError:
+    """Write down what went wrong, and give what the caller is told of it."""
+    if isinstance(error, KeyMissing):
+        metrics.seal_keys_missing.inc()
+        log.error("seal_key_missing", path_template=path_template, method=method, key_id=error.key_id)
+        return SealKeyMissing()
+    log.error("request_failed", path_template=path_template, method=method, **exception_fields(error))
+    return InternalError()
 
 
 def _template(raw: web.Request) -> str:

@@ -22,6 +22,7 @@ CODE_STATUS = {
     "credential_blocked": 429,
     "too_many_resends": 429,
     "internal_error": 500,
+    "seal_key_missing": 500,
     "page_forbidden": 403,
     "form_expired": 403,
     "cross_site": 403,
@@ -117,6 +118,13 @@ class InternalError(SeteliError):
 
     kind = Kind.UNAVAILABLE
     code = "internal_error"
+
+
+class SealKeyMissing(SeteliError):
+    """What was asked for is sealed under a key that this process lacks; the key's id is in the log."""
+
+    kind = Kind.UNAVAILABLE
+    code = "seal_key_missing"
 
 
 EDGE_ERRORS: tuple[type[SeteliError], ...] = (BrokenJson, BodyTooLarge, BodyTooSlow, NotJson)

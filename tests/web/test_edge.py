@@ -12,9 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import Field
+from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from service.crypto import Keys
+from service import metrics
+from service.crypto import KeyMissing, Keys
 from service.errors import Conflict, DatabaseUnavailable, InvalidRequest, NotFound
 from service.web import (
     MAX_BODY_BYTES,
@@ -77,9 +79,12 @@ async def get_thing(call: Call) -> Reply:
 
 
 async def fail(call: Call) -> Reply:
-    raise {"busy": Busy(), "down": DatabaseUnavailable(), "bug": ZeroDivisionError("secret 4827")}[
-        call.raw.match_info["how"]
-    ]
+    raise {
+        "sealed": KeyMissing("2"),
+        "busy": Busy(),
+        "down": DatabaseUnavailable(),
+        "bug": ZeroDivisionError("secret 4827"),
+    }[call.raw.match_info["how"]]
 
 
 ROUTES = (
@@ -305,6 +310,17 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing_of_what_was_in_it(
     assert (answer.status, (await answer.json())["code"]) == (500, "internal_error")
     told = await answer.text() + "".join(capfd.readouterr())
     assert "4827" not in told
+
+
+async def test_what_is_sealed_under_a_key_that_is_not_there_is_told_as_that_and_counted(client: Client) -> None:
+    before = metrics.seal_keys_missing._value.get()
+    with capture_logs() as logs:
+        answer = await client.get("/fail/sealed")
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (500, "seal_key_missing")
+    assert "Idempotency-Key" not in problem["next_step"]
+    assert metrics.seal_keys_missing._value.get() == before + 1
+    assert [(line["event"], line["key_id"]) for line in logs] == [("seal_key_missing", "2")]
 
 
 @pytest.mark.parametrize(

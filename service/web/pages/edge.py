@@ -9,16 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
-import structlog
 from aiohttp import web
 
 from service import metrics
 from service.errors import DatabaseUnavailable, SeteliError
-from service.logs import exception_fields
 from service.problems import Problem, choose_language, problem
 from service.web.calls import Reply, Stream
 from service.web.copies import for_everybody
-from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, send_stream, to_response
+from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, fault_of_ours, send_stream, to_response
 from service.web.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -41,8 +39,6 @@ from service.web.pages.csrf import check_csrf, check_origin, session_cookie_name
 from service.web.pages.rendering import render, set_up_templates
 from service.web.pages.ways import PAGES_KEY, SIGN_IN, way_back
 from service.web.pages.words import PAGE_LANGUAGES, translations
-
-log = structlog.get_logger()
 
 ERROR_PAGE = "error.html"
 NONCE_BYTES = 16
@@ -96,8 +92,7 @@ def _handler(page: PageRoute, resources: PageResources) -> Callable[[web.Request
         except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001 - the outermost loop of a page
-            log.error("request_failed", path_template=page.path, method=page.method, **exception_fields(error))
-            reply = await _error_page(call, InternalError())
+            reply = await _error_page(call, fault_of_ours(error, page.path, page.method))
         response = await _send(call, reply)
         metrics.requests_s.labels(page.method, page.path, response.status).observe(time.perf_counter() - started)
         return response
