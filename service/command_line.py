@@ -17,6 +17,10 @@ from service.errors import SeteliError
 from service.problems import problem
 from service.settings import MissingSettings, load_settings
 
+NEXT_STEPS = {
+    "database_unavailable": "See that PostgreSQL runs and DATABASE_URL leads to it; then run the command again."
+}
+"""Where what a program is told to do next is no use to whoever types a command."""
 LANGUAGE = "en"  # as the options and their help
 
 T = TypeVar("T")
@@ -50,7 +54,7 @@ def errors_as_sentences() -> Iterator[None]:
         yield
     except SeteliError as error:
         told = problem(error.code, error.details, LANGUAGE)
-        console.print(f"{told.detail} {told.next_step}", style="red", markup=False)
+        console.print(f"{told.detail} {NEXT_STEPS.get(error.code, told.next_step)}", style="red", markup=False)
         raise typer.Exit(1) from error
     except (MissingSettings, SealBroken) as error:
         console.print(str(error), style="red", markup=False)

@@ -161,8 +161,16 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = sorted(
-            f"  {'.'.join(str(part) for part in problem['loc']).upper()}: "
-            f"{'is not set' if problem['type'] == 'missing' else problem['msg']}"
+            f"  {_name(problem['loc'])}{'is not set' if problem['type'] == 'missing' else _said(problem['msg'])}"
             for problem in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise MissingSettings("\n".join(["These settings must be put right:", *lines])) from None
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    """The variable's; nothing for what is wrong with several, whose sentence names them."""
+    return f"{'.'.join(str(part) for part in place).upper()}: " if place else ""
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")

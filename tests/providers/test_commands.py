@@ -172,7 +172,8 @@ def test_a_missing_setting_and_a_database_that_is_down_are_told(command_line: Co
     assert "EMAIL_SENDER: is not set" in missing.stderr
     down = command_line.run("organiser list", status=1, DATABASE_URL="postgresql://app@127.0.0.1:1/x?sslmode=disable")
     assert "Traceback" not in down.output
-    assert down.stderr
+    assert "cannot reach its database" in down.stderr
+    assert "Idempotency-Key" not in down.stderr
 
 
 def test_prices_are_set_and_shown(command_line: CommandLine) -> None:
