@@ -267,6 +267,15 @@ async def test_a_capture_is_never_more_than_the_hold_and_is_for_its_day(here: In
     assert await refused(await capture()) == "hold_ended"
 
 
+async def test_a_charge_of_a_day_in_the_future_has_one_answer_however_far_it_is(here: Installation) -> None:
+    _, code = await voucher(here)
+    today = datetime.now(HELSINKI).date()
+    for days in (1, 3, 27):
+        asked = {"code": code, "amount": 15, "service_date": str(today + timedelta(days=days))}
+        answer = await here.call(PROVIDER, "POST", "/v1/debits", asked, key=f"in {days} days")
+        assert await refused(answer) == "service_date_in_future"
+
+
 async def test_a_hold_is_for_a_day_to_come_too_and_lapses_when_nobody_comes(here: Installation) -> None:
     made, code = await voucher(here)
     tomorrow = datetime.now(HELSINKI).date() + timedelta(days=1)

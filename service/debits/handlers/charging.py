@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Protocol, cast
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from uuid_utils.compat import uuid7
 from service import metrics
 from service.debits import operations
 from service.debits.handlers.visits import (
-    FARTHEST_VISIT,
     MONEY_ERRORS,
     TIME_ERRORS,
     Amount,
@@ -177,7 +176,7 @@ class DebitResources(Protocol):
 async def post_validate(call: Call) -> Reply:
     """Say what a code is good for."""
     asked = call.body_as(ValidateRequest)
-    order = code_order(call, asked, None, ahead=FARTHEST_VISIT)
+    order = code_order(call, asked, None)
     found = await operations.validate(call.resources.pool, _as_visit(order, asked))
     refusal = _refusal(found, call.language)
     known = {name: value for name, value in found.items() if name in ValidateAnswer.model_fields and name != "refusal"}
@@ -193,7 +192,7 @@ async def post_debit(call: Call) -> Reply:
     """Charge a visit."""
     started = time.perf_counter()
     asked = call.body_as(DebitRequest)
-    order = code_order(call, asked, required_claim(call), ahead=timedelta(days=2))
+    order = code_order(call, asked, required_claim(call))
     order = _as_visit(order, asked)
     group = cast(DebitResources, call.resources).debit_group
     verdict = await operations.debit(group, call.resources.pool, order)

@@ -40,6 +40,11 @@ class FilterQuery(QueryModel):
     decision_ref: Text = None
 
     def asked(self) -> HistoryFilter:
+        """Raises InvalidRequest for days that end before they begin: an empty list would hide the slip."""
+        for first, last in (("service_from", "service_to"), ("entered_from", "entered_to")):
+            begins, ends = getattr(self, first), getattr(self, last)
+            if begins is not None and ends is not None and ends < begins:
+                raise InvalidRequest(fields=[{"field": last, "reason": f"is before {first}"}])
         return HistoryFilter(**self.model_dump(exclude={"cursor", "limit"}))
 
 

@@ -12,7 +12,6 @@ from pydantic import Field
 from service.debits import operations
 from service.debits.handlers.charging import VISIT_REFUSALS, DebitAnswer
 from service.debits.handlers.visits import (
-    FARTHEST_VISIT,
     MONEY_ERRORS,
     TIME_ERRORS,
     Amount,
@@ -148,7 +147,7 @@ async def post_hold(call: Call) -> Reply:
     """Keep value for a visit."""
     asked = call.body_as(HoldRequest)
     order = replace(
-        code_order(call, asked, required_claim(call), ahead=FARTHEST_VISIT),
+        code_order(call, asked, required_claim(call)),
         task_type=asked.task_type,
         worker=asked.worker,
         reference=asked.reference,

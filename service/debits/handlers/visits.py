@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from service import metrics
 from service.debits.model import ChargeOrder, VisitDayDiffers
@@ -36,6 +37,14 @@ TIME_ERRORS = (
 )
 MONEY_ERRORS = (IdempotencyKeyReused, RequestInFlight, OutcomeUnknown)
 
+
+def printable(text: str | None) -> str | None:
+    """Histories show these beside other words, which a mark that turns the direction of writing would rearrange."""
+    if text is not None and not text.isprintable():
+        raise PydanticCustomError("unprintable", "printable characters only")
+    return text
+
+
 Amount = Annotated[
     int, Field(gt=0, le=MAX_AMOUNT, description="Whole cents, minutes, visits or sessions, as the programme counts")
 ]
@@ -50,8 +59,16 @@ VisitTime = Annotated[
     ),
 ]
 TaskType = Annotated[str | None, Field(min_length=1, max_length=40, description="One of the programme's task_types")]
-Worker = Annotated[str | None, Field(min_length=1, max_length=100, description="Your own word for who made the visit")]
-Reference = Annotated[str | None, Field(min_length=1, max_length=100, description="Your own, for your books")]
+Worker = Annotated[
+    str | None,
+    Field(min_length=1, max_length=100, description="Your own word for who made the visit"),
+    AfterValidator(printable),
+]
+Reference = Annotated[
+    str | None,
+    Field(min_length=1, max_length=100, description="Your own, for your books"),
+    AfterValidator(printable),
+]
 Reason = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
@@ -70,7 +87,7 @@ class CodeVisit(VisitTimes):
     service_date: ServiceDate = None
 
 
-def code_order(call: Call, asked: CodeVisit, claim: Claim | None, *, ahead: timedelta) -> ChargeOrder:
+def code_order(call: Call, asked: CodeVisit, claim: Claim | None) -> ChargeOrder:
     """The order that a request with a code asks for, its slips told before anything is looked up: no guess at a code.
 
     Raises InvalidRequest, VisitDayDiffers, CodeLength, CodeCheckDigit, and what tariffs raise for times that cannot be.
@@ -83,7 +100,7 @@ def code_order(call: Call, asked: CodeVisit, claim: Claim | None, *, ahead: time
             raise VisitDayDiffers(day=str(day), service_date=str(service_date))
         service_date = day
     today = datetime.now(UTC).date()
-    if service_date is not None and not today - OLDEST_VISIT <= service_date <= today + ahead:
+    if service_date is not None and not today - OLDEST_VISIT <= service_date <= today + FARTHEST_VISIT:
         field = "service_date" if times is None else "starts_at"
         raise InvalidRequest(fields=[{"field": field, "reason": "no day on which a visit could have been"}])
     code = normalise_code(asked.code, digits=call.resources.settings.code_digits)
