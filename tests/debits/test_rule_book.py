@@ -505,8 +505,8 @@ LINES = (
          before=(("debit", HOUR), ("reverse", {}))),
     Line("a debit is taken back", "another provider's", {"provider": "koti"}, refused="debit_not_found",
          says=(
-             "Teillä ei ole tällaista veloitusta. → Tarkista veloituksen tunnus historiasta.",
-             "Ni har ingen sådan debitering. → Kontrollera debiteringens id i historiken.",
+             "Yritykselläsi ei ole tällaista veloitusta. → Tarkista veloituksen tunnus historiasta.",
+             "Ditt företag har ingen sådan debitering. → Kontrollera debiteringens id i historiken.",
              "You have made no such debit. → Look the debit's id up in the history.",
          ), does="reverse",
          before=(("debit", HOUR),)),
@@ -538,19 +538,19 @@ LINES = (
     Line("a code is the business of approved providers", "one that is not", HOUR | {"provider": "muu"},
          refused="code_unknown",
          says=(
-             "Tällä koodilla ei löydy seteliä, jota voitte veloittaa. → Pyydä perhettä lukemaan koodi uudelleen."
-             " Tarkista, että teidät on hyväksytty tähän palveluun.",
-             "Det finns ingen sedel med denna kod som ni kan debitera. → Be familjen läsa koden igen. "
-             "Kontrollera att ni är godkända för tjänsten.",
+             "Tällä koodilla ei löydy seteliä, jota voit veloittaa. → Pyydä perhettä lukemaan koodi uudelleen."
+             " Tarkista, että yrityksesi on hyväksytty tähän palveluun.",
+             "Det finns ingen sedel med denna kod som du kan debitera. → Be familjen läsa koden igen. "
+             "Kontrollera att ditt företag är godkänt för tjänsten.",
              "There is no voucher with this code that you can charge. → Ask the family to read the code again. "
              "Check that you are approved for this service.",
          )),
     Line("a code is the business of approved providers", "not yet on the day of the visit", HOUR,
          refused="not_approved_on_date",
          says=(
-             "Teitä ei ollut hyväksytty tähän palveluun käyntipäivänä. → Tarkista käyntipäivä, tai ota yhteys "
+             "Yritystäsi ei ollut hyväksytty tähän palveluun käyntipäivänä. → Tarkista käyntipäivä, tai ota yhteys "
              "järjestäjään.",
-             "Ni var inte godkända för tjänsten på besöksdagen. → Kontrollera besöksdagen, eller kontakta "
+             "Ditt företag var inte godkänt för tjänsten på besöksdagen. → Kontrollera besöksdagen, eller kontakta "
              "arrangören.",
              "You were not approved for this service on the day of the visit. → Check the visit's date, or "
              "contact the organiser.",

@@ -222,10 +222,10 @@ async def test_what_ended_is_said_in_plain_words(here: Installation, what: str) 
 @pytest.mark.parametrize(
     ("language", "asked", "title"),
     [
-        ("fi", "en", "Palvelusetelinne"),
-        ("sv", "en", "Er servicesedel"),
-        ("ar", "sv", "Er servicesedel"),
-        ("ar", "ar", "Palvelusetelinne"),
+        ("fi", "en", "Palvelusetelisi"),
+        ("sv", "en", "Din servicesedel"),
+        ("ar", "sv", "Din servicesedel"),
+        ("ar", "ar", "Palvelusetelisi"),
     ],
 )
 async def test_the_page_speaks_the_familys_language_or_else_the_browsers(

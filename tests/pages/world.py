@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,9 @@ from service.attention.operations import open_item
 from service.db import Connection, transaction
 from service.debits.operations.lookups import keep_lookup
 from service.imports import operations as imports
+from service.organisers.operations import set_rules
 from service.people.operations import links, sessions
+from service.providers.operations import approve
 from service.vouchers.decisions import helsinki_day
 from tests.browsers import sign_in_as
 from tests.debits.pages.windows import serve
@@ -73,6 +75,7 @@ async def furnished(database_url: str, redis_url: str) -> AsyncIterator[World]:
         await _files(world)
         async with transaction(here.resources.pool) as conn:
             await _troubles(conn, world)
+            await _to_come(conn, today)
             await _links(conn, world)
         await fill_weeks(here)
         world.support_key = await add_support_key(here)
@@ -138,6 +141,13 @@ async def _troubles(conn: Connection, world: World) -> None:
     )
     for reason in ("never_used", "contact_lost", "unreachable"):
         await open_item(conn, organiser_id=organiser_id, reason=reason, subject_id=voucher)
+
+
+async def _to_come(conn: Connection, today: date) -> None:
+    """What an organiser may take back: an approval of its own, and rules that begin later."""
+    own = {"organiser_slug": "kuusirannan-hva", "programme": "kotipalvelu"}
+    await approve(conn, business_id=PROVIDER, valid_from=today - timedelta(days=90), **own)
+    await set_rules(conn, starts_on=today + timedelta(days=40), change={"weekday_cents": 3450}, actor="test", **own)
 
 
 async def _files(world: World) -> None:

@@ -53,6 +53,21 @@ def test_every_placeholder_of_a_text_is_in_its_translation_and_no_other(language
             assert set(re.findall(r"%\((\w+)\)s|\{(\w+)\}", str(string))) == wanted, message.id
 
 
+# To one reader, as public services write today. "What you agreed on" is said of two, and is the one exception.
+FORMAL = {
+    "fi": r"(?i)\b(te|tei(dän|dät|lle|llä|ltä|tä)|olette|voitte|saatte|näette"
+    r"|(kirjoitta|valit|katso|soitta|yrittä|tarkista)(kaa|kää))\b",
+    "sv": r"(?i)\b(ni|ert|era)\b(?! kom överens)",
+}
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_text_says_you_to_one_person(language: str) -> None:
+    for message in read_catalogue(language):
+        for string in [message.string] if isinstance(message.string, str) else list(message.string or ()):
+            assert not re.search(FORMAL[language], str(string)), string
+
+
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_no_catalogue_holds_a_text_that_no_page_shows(language: str, shown: list[tuple[str, int, Message]]) -> None:
     texts = {text if isinstance(text, str) else text[0] for _, _, text in shown}
