@@ -20,7 +20,7 @@ from service.channels.inbound import (
 )
 from service.channels.languages import KEYWORDS, fold_keyword
 from service.channels.operations import Incoming, Inquiry, Reception, Replied, inbound, standing, take_text
-from service.db import Connection, Pool, transaction
+from service.db import Connection, Pool, close_pool, open_pool, transaction
 from service.errors import RequestInFlight
 from tests.channels.post_office import KEYS, Office
 
@@ -357,16 +357,57 @@ async def test_a_text_waits_for_the_one_before_it_and_is_answered(
 
 
 async def test_when_patience_ends_a_text_is_refused_whole_and_may_be_brought_again(
-    slow_desk: SlowDesk, found_taken: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    slow_desk: SlowDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbound, "PATIENCE_S", 0.0)
     first = asyncio.create_task(slow_desk.text("saldo", reference="SM1"))
     await slow_desk.is_busy.wait()
+    monkeypatch.setattr(inbound, "PATIENCE_S", 0.2)
     with pytest.raises(RequestInFlight):
         await slow_desk.text("STOP", reference="SM2")
-    assert found_taken.is_set()
     slow_desk.may_go_on.set()
     await first
     assert (await slow_desk.effects(), await slow_desk.is_suppressed()) == (["answered"], False)
     await slow_desk.text("STOP", reference="SM2")
     assert (await slow_desk.effects(), await slow_desk.is_suppressed()) == (["answered", "stopped"], True)
+
+
+async def test_patience_ends_in_the_middle_of_a_try_and_undoes_it(
+    slow_desk: SlowDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway has gone by then: it must not be charged after it was told that nothing is."""
+    monkeypatch.setattr(inbound, "PATIENCE_S", 0.2)
+    async with asyncio.timeout(5):
+        with pytest.raises(RequestInFlight):
+            await slow_desk.text("saldo", reference="SM1")
+    assert slow_desk.is_busy.is_set()
+    assert await slow_desk.effects() == []
+    slow_desk.may_go_on.set()
+    monkeypatch.undo()
+    assert len(await slow_desk.text("saldo", reference="SM1")) == 1
+
+
+async def test_waiting_for_a_connection_is_part_of_the_patience(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "PATIENCE_S", 0.1)
+    narrow = await open_pool(database_url, size=1)
+    async with narrow.acquire(), asyncio.timeout(5):
+        with pytest.raises(RequestInFlight):
+            await Desk(Office(narrow)).text("saldo")
+    await close_pool(narrow)
+
+
+async def test_a_commit_is_not_cut_off(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would know whether it was done."""
+    await desk.office.pool.execute(
+        "CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON inbound_texts DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION doze()"
+    )
+    try:
+        monkeypatch.setattr(inbound, "PATIENCE_S", 1.0)
+        assert len(await desk.text("saldo")) == 1
+    finally:
+        await desk.office.pool.execute("DROP TRIGGER slow ON inbound_texts; DROP FUNCTION doze()")
+    assert await desk.effects() == ["answered"]

@@ -38,8 +38,9 @@ _JUNK_MAX = 64
 # Twilio waits 15 s for the answer to a text that it brings, connecting and its retry of a failed connection included,
 # and grants nobody more (its page "Webhooks: connection overrides": read timeout and total time, 15 000 ms each, the
 # default and the most). A refusal it does not bring again: that text is lost. One text of a number is taken after the
-# other, and a PIN takes its time to check: those that come together wait, without a connection; 3 s are the last try's.
-PATIENCE_S = 12.0
+# other, and a PIN takes its time to check: those that come together wait, without a connection. All tries together,
+# waiting for connections and rows included, have this long; 2 s are for the way, and for a commit: that is not cut off.
+PATIENCE_S = 13.0
 AGAIN_AFTER_S = 0.1
 
 
@@ -105,21 +106,23 @@ async def take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inco
     Idempotent by the gateway's reference. STOP and START always count; anything else is answered unless a machine
     seems to be writing, or the number has had its answers for today (`inbound.reason_for_silence`). Nothing of the
     words is kept. What a worker's text charges is committed with its answer, or neither is. Waits while another text of
-    the number, or another charge of the voucher, is under way; raises RequestInFlight when that lasts longer than the
-    gateway does, DatabaseUnavailable, OutcomeUnknown.
+    the number, or another charge of the voucher, is under way; raises RequestInFlight, with nothing done, when that or
+    anything else lasts as long as the gateway waits, DatabaseUnavailable, OutcomeUnknown.
     """
     clock = asyncio.get_running_loop()
     gives_up_at = clock.time() + PATIENCE_S
     while True:
         try:
-            return await _take_text(pool, keys, reception, incoming)
+            return await _take_text(pool, keys, reception, incoming, gives_up_at=gives_up_at)
         except RequestInFlight:  # undone: nothing of it is there yet
-            if clock.time() > gives_up_at:
+            if clock.time() + AGAIN_AFTER_S > gives_up_at:
                 raise
         await asyncio.sleep(AGAIN_AFTER_S)
 
 
-async def _take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Incoming) -> tuple[UUID, ...]:
+async def _take_text(
+    pool: Pool, keys: Keys, reception: Reception, incoming: Incoming, *, gives_up_at: float
+) -> tuple[UUID, ...]:
     intent, phone = read_intent(incoming.body), read_sender(incoming.sender, reception.countries)
     sender = phone or incoming.sender[:_JUNK_MAX]
     text = InboundText(
@@ -129,17 +132,24 @@ async def _take_text(pool: Pool, keys: Keys, reception: Reception, incoming: Inc
         body_digest=keys.index.current("body", incoming.body),
         intent=intent,
     )
-    async with transaction(pool) as conn:
-        if not await queries.lock_sender(conn, sender_index=text.sender_index):
-            raise RequestInFlight
-        if not await queries.insert_text(conn, text=text):
-            metrics.inbound_texts.labels(intent, "duplicate").inc()
-            return ()
-        answered = await _respond(conn, keys, reception, intent, phone, incoming)
-        await queries.update_effect(
-            conn, gateway=incoming.gateway, reference=incoming.reference, effect=answered.effect
-        )
-        await queries.forget_old(conn)
+    patience = asyncio.timeout_at(gives_up_at)
+    try:
+        async with patience, transaction(pool) as conn:
+            if not await queries.lock_sender(conn, sender_index=text.sender_index):
+                raise RequestInFlight
+            if not await queries.insert_text(conn, text=text):
+                metrics.inbound_texts.labels(intent, "duplicate").inc()
+                return ()
+            answered = await _respond(conn, keys, reception, intent, phone, incoming)
+            await queries.update_effect(
+                conn, gateway=incoming.gateway, reference=incoming.reference, effect=answered.effect
+            )
+            await queries.forget_old(conn)
+            patience.reschedule(None)  # nobody would know of a commit that is cut off whether it was done
+    except TimeoutError as error:
+        if patience.expired():
+            raise RequestInFlight from error
+        raise
     metrics.inbound_texts.labels(intent, answered.effect.value).inc()
     log.info("text_taken", gateway=incoming.gateway, effect=answered.effect.value)
     return answered.message_ids
