@@ -20,6 +20,7 @@ from service.errors import Detail
 from service.money import Unit, format_amount
 
 LANGUAGES = ("fi", "sv", "en")
+_ALIKE = "_alike"
 _ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 _HELSINKI = ZoneInfo("Europe/Helsinki")
@@ -121,11 +122,15 @@ def problem(code: str, details: Mapping[str, Detail], language: str) -> Problem:
 
 
 def fill_in(entry: Mapping[str, str], details: Mapping[str, Detail], language: str) -> Problem:
-    """An entry's sentences with the details in their places: days and amounts as people write them."""
+    """An entry's sentences with the details in their places: days and amounts as people write them.
+
+    Of an entry that has others for it, those, where `similar_debit` tells that a visit like this one is there already.
+    """
     fill, values = _Lenient(language), {**details, **_amounts_in_words(details, language)}
+    ending = _ALIKE if details.get("similar_debit") and f"detail{_ALIKE}" in entry else ""
     return Problem(
-        detail=fill.vformat(entry["detail"], (), values),
-        next_step=fill.vformat(entry["next_step"], (), values),
+        detail=fill.vformat(entry[f"detail{ending}"], (), values),
+        next_step=fill.vformat(entry[f"next_step{ending}"], (), values),
     )
 
 

@@ -14,7 +14,7 @@ SeteliError
 └── DebitRefused           a rule of the voucher or its programme says no
     ├── VoucherClosed … PossibleDuplicate, in the order below
 
-The rules themselves run in the database, in `check_charge` (migrations/0048), on the row that is being charged.
+The rules themselves run in the database, in `check_charge` (migrations/0050), on the row that is being charged.
 tests/debits/rule_model.py says the same in Python, and random histories hold the two together.
 """
 
@@ -131,7 +131,10 @@ class LookupUsed(Conflict):
 
 
 class DebitRefused(Refused):
-    """A rule of the voucher says no; the details tell what is left and when it is valid."""
+    """A rule of the voucher says no; the details tell what is left and when it is valid.
+
+    `similar_debit`, with a full week and with too little value: a visit like this one is charged or held already.
+    """
 
 
 class VoucherClosed(DebitRefused):
@@ -231,19 +234,22 @@ class OwnContributionNotAllowed(DebitRefused):
 
 
 class WeeklyVisitsUsed(DebitRefused):
-    """`used_visits` of the week's `weekly_visits` are used or held; there is room from `next_allowed_date` on."""
+    """`used_visits` of the week's `weekly_visits` are used or held; there is room from `next_allowed_date` on.
+    `similar_debit` true: it may be by this very visit, for one like it is charged or held already."""
 
     code = "weekly_visits_used"
 
 
 class WeeklyMinutesUsed(DebitRefused):
-    """`used_minutes` of the week's `weekly_minutes` are used or held; there is room from `next_allowed_date` on."""
+    """`used_minutes` of the week's `weekly_minutes` are used or held; there is room from `next_allowed_date` on.
+    `similar_debit` true: it may be by this very visit, for one like it is charged or held already."""
 
     code = "weekly_minutes_used"
 
 
 class InsufficientValue(DebitRefused):
-    """Less is left (`available`) than was asked for (`requested`)."""
+    """Less is left (`available`) than was asked for (`requested`). `similar_debit` true: a visit like this one is
+    charged or held already."""
 
     code = "insufficient_value"
 

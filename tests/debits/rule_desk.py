@@ -17,7 +17,7 @@ from service.debits import operations
 from service.debits.model import ChargeOrder
 from service.debits.operations import Verdict
 from service.debits.tariffs import read_visit_times
-from service.idempotency import Claim
+from service.idempotency import TEXTED_PREFIX, Claim
 from service.quiet_hours import USUAL
 from tests.debits.rule_model import HELSINKI, Programme, Rules, Voucher
 from tests.debits.rule_worlds import Book, Card, index_of
@@ -83,7 +83,8 @@ class Desk:
         """One request as a provider makes it; raises what the edge refuses before the database is asked."""
         ask = dict(ask)
         provider, new_id = ask.pop("provider", "apu"), uuid7()
-        claim = Claim(self.book.providers[provider], uuid4().hex, b"", None, "fi")
+        key = TEXTED_PREFIX * ask.pop("texted", False) + uuid4().hex
+        claim = Claim(self.book.providers[provider], key, b"", None, "fi")
         credential_id = self.book.credentials[provider]
         if what == "reverse":
             return await operations.reverse(

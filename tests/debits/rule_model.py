@@ -71,6 +71,7 @@ class Ask:
     duplicate_ok: bool = False
     worker: str | None = None
     reference: str | None = None
+    texted: bool = False  # by the worker
 
     @property
     def told(self) -> tuple[str | None, ...]:
@@ -92,12 +93,14 @@ class Verdict:
     parts: tuple[Part, ...] | None = None  # of what was asked, where there were times
     next_allowed: date | None = None
     used: tuple[int, int] = (0, 0)
+    similar: bool = False  # one like it is charged or held already, which a refusal of something else tells, too
 
 
 @dataclass
 class Debit:
     ask: Ask
     entered_at: datetime
+    asked: int
     amount: int
     visits: int
     minutes: int
@@ -134,6 +137,7 @@ class Debit:
 @dataclass
 class Hold:
     ask: Ask
+    asked: int
     amount: int
     visits: int
     minutes: int
@@ -272,7 +276,9 @@ class Voucher:
             or self.refusal_by_value(ask, what, rules, found, hold)
             or ("possible_duplicate" if self.is_double(ask, what, found, hold, now) else None)
         )
-        found = replace(found, refusal=refusal, used=self.week_use(ask.day, hold))
+        is_certain = refusal in ("weekly_visits_used", "weekly_minutes_used", "insufficient_value")
+        similar = is_certain and self.is_double(ask, what, found, hold, now)
+        found = replace(found, refusal=refusal, used=self.week_use(ask.day, hold), similar=similar)
         if refusal in ("weekly_visits_used", "weekly_minutes_used"):
             return replace(found, next_allowed=self.next_allowed(ask.day, found, hold))
         return found
@@ -335,10 +341,18 @@ class Voucher:
             return (ask.provider, ask.starts_at) in moments
         fresh = [d for d in debits if d.entered_at > now - timedelta(hours=12) and d.ask.visit_type == ask.visit_type]
         return any(
-            (each.ask.provider, each.ask.day, each.ask.starts_at, each.amount, each.ask.told)
-            == (ask.provider, ask.day, None, found.amount, ask.told)
+            (each.ask.provider, each.ask.day, each.ask.starts_at) == (ask.provider, ask.day, None)
+            and (found.asked in (each.asked, each.amount) or found.amount == each.amount)
+            and self.may_be_one(ask, each.ask)
             for each in (*fresh, *self.open_holds())
         )
+
+    def may_be_one(self, ask: Ask, other: Ask) -> bool:
+        """Whether nothing that is told of two visits of one length tells them apart. A text tells no more than who sent
+        it, and what the office enters need not name who was there."""
+        if not ask.texted:
+            return ask.told == other.told
+        return not other.texted or ask.worker == other.worker
 
     def refusal_by_week(self, ask: Ask, found: Verdict, hold: Hold | None) -> str | None:
         if hold is not None and found.visits <= hold.visits and found.minutes <= hold.minutes:
@@ -443,8 +457,9 @@ class Voucher:
         return verdict
 
     def book(self, entry: str, ask: Ask, verdict: Verdict, now: datetime) -> None:
+        assert verdict.asked is not None
         self.debits[entry] = Debit(
-            ask, now, verdict.amount, verdict.visits, verdict.minutes,
+            ask, now, verdict.asked, verdict.amount, verdict.visits, verdict.minutes,
             verdict.pays, verdict.own,
             counts_visits=self.counts_visits, counts_minutes=self.programme.unit == "minutes",
         )  # fmt: skip
@@ -457,8 +472,9 @@ class Voucher:
         if verdict.refusal is None and lapses_at <= now:
             verdict = replace(verdict, refusal="hold_too_late")
         if verdict.refusal is None:
+            assert verdict.asked is not None
             self.holds[hold_id] = Hold(
-                ask, verdict.amount, verdict.visits, verdict.minutes, verdict.parts,
+                ask, verdict.asked, verdict.amount, verdict.visits, verdict.minutes, verdict.parts,
                 self.programme.prices_on(ask.provider, ask.day), lapses_at,
             )  # fmt: skip
         return verdict

@@ -327,6 +327,23 @@ LINES = (
          HOUR | {"visit_type": "no_show"}, SUNDAY_HOUR, rules={"no_show_allowed": True}, before=(("debit", HOUR),)),
     Line("without times, a visit like another one is asked about", "not when what was held is charged", {},
          SUNDAY_HOUR, does="capture", before=(("hold", HOUR), ("debit", HOUR | {"duplicate_ok": True}))),
+    Line("without times, a visit like another one is asked about", "when less of the same can be taken",
+         HOUR | {"partial": True}, refused="possible_duplicate", voucher={"granted": 90},
+         before=(("debit", HOUR | {"partial": True}),)),
+    Line("without times, a visit like another one is asked about", "when less of what is held can be taken",
+         HOUR | {"partial": True}, refused="possible_duplicate", voucher={"granted": 90},
+         before=(("hold", HOUR | {"partial": True}),)),
+    Line("without times, a visit like another one is asked about", "when more of the same can be taken",
+         on("2026-11-15", amount=120, partial=True), refused="possible_duplicate", voucher={"granted": 90},
+         before=(("debit", on("2026-11-15", amount=120, partial=True)), ("set", {"granted": 720, "available": 630}))),
+    Line("a text tells so little that as much is enough", "the office charged it",
+         HOUR | {"texted": True, "worker": "Leena"}, refused="possible_duplicate",
+         before=(("debit", HOUR | {"worker": "office", "task_type": "cleaning", "reference": "0042"}),)),
+    Line("a text tells so little that as much is enough", "the office booked it",
+         HOUR | {"texted": True, "worker": "Leena"}, refused="possible_duplicate",
+         before=(("hold", HOUR | {"worker": "office", "reference": "0042"}),)),
+    Line("a text tells so little that as much is enough", "not what is longer",
+         on("2026-11-15", amount=90, texted=True), (90, 8370, 0), before=(("debit", HOUR),)),
     Line("what is certain is told before what is asked", "nothing is in the way: the question", on("2026-11-14"),
          refused="possible_duplicate", voucher={"caps": (2, None)}, before=(("debit", on("2026-11-14")),)),
     Line("what is certain is told before what is asked", "and who answers it is charged",
@@ -334,13 +351,51 @@ LINES = (
          before=(("debit", on("2026-11-14")),)),
     Line("what is certain is told before what is asked", "the week's visits are used", on("2026-11-14"),
          refused="weekly_visits_used", voucher={"caps": (1, None)}, before=(("debit", on("2026-11-14")),),
-         tells={"used_visits": 1, "next_allowed_date": "2026-11-16"}),
+         says=(
+             "Samanlainen käynti samalta päivältä on jo veloitettu tai varattu. Käyntejä viikossa 1, käytetty tai "
+             "varattu 1. → Tarkista ensin historia. Jos käyntejä oli kaksi, seuraava mahdollinen päivä: 16.11.2026.",
+             "Ett likadant besök samma dag är redan debiterat eller reserverat. Besök i veckan: 1, använda eller "
+             "reserverade: 1. → Kontrollera först historiken. Om besöken var två, nästa möjliga dag: 16.11.2026.",
+             "A visit like this one is charged or held already for the same day. Visits a week: 1; used or held: 1. → "
+             "Check the history first. If there were two visits, the next possible day: 16 November 2026.",
+         ),
+         tells={"used_visits": 1, "next_allowed_date": "2026-11-16", "similar_debit": True}),
+    Line("what is certain is told before what is asked", "to whoever says that it is another, without the question",
+         on("2026-11-14", duplicate_ok=True), refused="weekly_visits_used", voucher={"caps": (1, None)},
+         before=(("debit", on("2026-11-14")),), tells={"used_visits": 1, "similar_debit": None}),
     Line("what is certain is told before what is asked", "the week's hours are used",
          visit("2026-11-18T09:00", "2026-11-18T10:00"), refused="weekly_minutes_used", voucher={"caps": (None, 90)},
-         before=(("debit", visit("2026-11-18T09:00", "2026-11-18T10:00")),), tells={"used_minutes": 60}),
+         before=(("debit", visit("2026-11-18T09:00", "2026-11-18T10:00")),),
+         says=(
+             "Samanlainen käynti samalta päivältä on jo veloitettu tai varattu. Viikon ajasta on käytetty tai varattu "
+             "1 t, kun sitä on 1 t 30 min; pyysit 1 t. → Tarkista ensin historia. Jos käyntejä oli kaksi, seuraava "
+             "mahdollinen päivä: 23.11.2026.",
+             "Ett likadant besök samma dag är redan debiterat eller reserverat. Av veckans tid är 1 h använd eller "
+             "reserverad; den är 1 h 30 min, och du bad om 1 h. → Kontrollera först historiken. Om besöken var två, "
+             "nästa möjliga dag: 23.11.2026.",
+             "A visit like this one is charged or held already for the same day. 1 h of the week's time is used or "
+             "held; there is 1 h 30 min, and you asked for 1 h. → Check the history first. If there were two visits, "
+             "the next possible day: 23 November 2026.",
+         ),
+         tells={"used_minutes": 60, "similar_debit": True}),
     Line("what is certain is told before what is asked", "too little is left", on("2026-11-14"),
          refused="insufficient_value", voucher={"granted": 90}, before=(("debit", on("2026-11-14")),),
-         tells={"available": 30}),
+         says=(
+             "Samanlainen käynti samalta päivältä on jo veloitettu tai varattu. Setelissä on jäljellä 30 min; pyysit "
+             "1 t. → Tarkista ensin historia. Jos käyntejä oli kaksi, veloita enintään se, mitä on jäljellä, tai sovi "
+             "lopusta perheen kanssa.",
+             "Ett likadant besök samma dag är redan debiterat eller reserverat. På sedeln återstår 30 min; du begärde "
+             "1 h. → Kontrollera först historiken. Om besöken var två, debitera högst det som återstår, eller kom "
+             "överens om resten med familjen.",
+             "A visit like this one is charged or held already for the same day. 30 min is left on the voucher; you "
+             "asked for 1 h. → Check the history first. If there were two visits, charge at most what is left, or "
+             "agree on the rest with the family.",
+         ),
+         tells={"available": 30, "similar_debit": True}),
+    Line("what is certain is told before what is asked", "nothing is left, for all was taken as a part",
+         on("2026-11-14", amount=120, partial=True), refused="insufficient_value", voucher={"granted": 90},
+         before=(("debit", on("2026-11-14", amount=120, partial=True)),),
+         tells={"available": 0, "similar_debit": True}),
     Line("what is certain is told before what is asked", "a hold of one moment, and the week is full",
          visit("2026-11-20T09:00", "2026-11-20T10:00"), refused="weekly_visits_used", does="hold",
          voucher={"caps": (1, None)}, before=(("hold", visit("2026-11-20T09:00", "2026-11-20T10:00")),)),
@@ -356,7 +411,7 @@ LINES = (
          ),
          voucher={"caps": (2, None)},
          before=(("debit", on("2026-11-14")), ("debit", on("2026-11-14", reference="evening"))),
-         tells={"used_visits": 2, "weekly_visits": 2, "next_allowed_date": "2026-11-16"}),
+         tells={"used_visits": 2, "weekly_visits": 2, "next_allowed_date": "2026-11-16", "similar_debit": None}),
     Line("so many visits a week", "what another provider charged counts", on("2026-11-15"),
          refused="weekly_visits_used",
          voucher={"caps": (1, None)}, before=(("debit", on("2026-11-14", provider="koti")),)),

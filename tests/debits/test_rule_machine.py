@@ -183,6 +183,7 @@ class RuleMachine(RuleBasedStateMachine):
             assert body["available"] == self.voucher.available
         elif "requested" in body:
             assert (body["requested"], body["available"]) == (verdict.asked, self.voucher.available)
+            assert body.get("similar_debit", False) == verdict.similar
             self.agree_on_week(body, verdict)
 
     def agree_on_week(self, body: dict[str, Any], verdict: Verdict) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from service.channels.gateway import ChannelName
@@ -35,7 +37,7 @@ LONGEST: dict[str, Detail] = {
     "tries": 2,
     "cap": "999 t 45 min",
 }
-# Rules that a text cannot break: it tells no times, no task, no no-show, and captures no hold.
+# What a text is never refused for: it tells no task and no no-show, captures no hold; one like another is asked about.
 NEVER_TEXTED = {
     *("no_show_not_allowed", "task_type_unknown", "amount_differs_from_times", "capture_above_hold"),
     "possible_duplicate",
@@ -46,6 +48,7 @@ REASONS = [
     *Slip,
     *Needed,
 ]
+WHERE_ONE_IS_CHARGED = ("weekly_visits_used", "weekly_minutes_used", "insufficient_value")
 TEMPLATES = Templates(can_receive=True)
 CHANNEL: ChannelName = "sms"
 
@@ -53,8 +56,11 @@ CHANNEL: ChannelName = "sms"
 @pytest.mark.parametrize("language", WORKER_LANGUAGES)
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("last_four", ["4444", ""])
-def test_every_reason_and_what_to_do_next_fit_into_one_part(reason: str, language: str, last_four: str) -> None:
-    said = sentences(reason, LONGEST, language)
+@pytest.mark.parametrize("similar", [False, True])
+def test_every_reason_and_what_to_do_next_fit_into_one_part(
+    reason: str, language: str, last_four: str, *, similar: bool
+) -> None:
+    said = sentences(reason, {**LONGEST, "similar_debit": similar}, language)
     fields = {"last_four": last_four, "reason": said.detail, "next_step": said.next_step}
     text = TEMPLATES.render_sms("reply_charge_refused", language, fields)
     size = measure(text)
@@ -74,11 +80,14 @@ def test_a_week_in_which_nothing_is_possible_any_more_names_no_day(language: str
 def test_the_words_for_texts_are_complete_and_none_is_left_over(language: str) -> None:
     known = {*Answer, *Slip, *Needed, *(refusal.code for refusal in (*CODE_REFUSALS, *DEBIT_REFUSALS))}
     assert {*Answer, Slip.UNCLEAR, *Needed} <= set(catalogue(language)) <= known
-    assert all(set(entry) == {"detail", "next_step"} for entry in catalogue(language).values())
+    for code, entry in catalogue(language).items():
+        more = {"detail_alike", "next_step_alike"} if code in WHERE_ONE_IS_CHARGED else set()
+        assert set(entry) == {"detail", "next_step"} | more
+    assert set(WHERE_ONE_IS_CHARGED) <= set(catalogue(language))
 
 
 @pytest.mark.parametrize("language", WORKER_LANGUAGES)
 def test_no_sentence_speaks_of_what_only_a_program_can_do(language: str) -> None:
-    for reason in REASONS:
-        said = sentences(reason, LONGEST, language)
+    for reason, similar in itertools.product(REASONS, (False, True)):
+        said = sentences(reason, {**LONGEST, "similar_debit": similar}, language)
         assert not any(word in said.detail + said.next_step for word in ("starts_at", "amount)", "allow_"))

@@ -63,8 +63,9 @@ def explain(call: PageCall, error: SeteliError) -> Problem:
     usual = catalogue(call.language)[error.code]
     detail, next_step = _DETAILS.get(error.code), _NEXT_STEPS.get(error.code)
     entry = {
-        "detail": usual["detail"] if detail is None else call.gettext(detail),
-        "next_step": usual["next_step"] if next_step is None else call.gettext(next_step),
+        **usual,
+        **({} if detail is None else {"detail": call.gettext(detail)}),
+        **({} if next_step is None else {"next_step": call.gettext(next_step)}),
     }
     return fill_in(entry, error.details, call.language)
 
