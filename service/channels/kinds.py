@@ -83,7 +83,7 @@ KINDS: Mapping[str, Kind] = {
     "reply_dispute": _kind("provider amount service_date help_phone", has_neutral=True, has_email=False),
     "reply_resend_limit": _kind("help_phone", has_email=False),
     "reply_charge_done": _to_workers("last_four amount service_date family_pays left"),
-    "reply_charge_question": _to_workers("last_four amount service_date family_pays", opened="number"),
+    "reply_charge_question": _to_workers("last_four amount service_date family_pays alike", opened="number"),
     "reply_charge_refused": _to_workers("last_four reason next_step"),
     "invitation": _to_people("owner inviter valid_to", opened="link"),
     "recovery": _to_people("owner valid_to", opened="link"),

@@ -61,6 +61,7 @@ def typical_values(kind: str, language: str) -> Mapping[str, str]:
             "last_four": "9268",
             "count": "2",
             "number": "4821",
+            "alike": "",
             "owner": "Kuusirannan hyvinvointialue",
             "inviter": "Aino Käki",
             "link": "https://seteli.kuusiranta.example/invitation/" + "k7Q" * 14 + "w",
@@ -95,6 +96,7 @@ def longest_values(kind: str, language: str) -> Mapping[str, str]:
             "last_four": "4444",
             "count": "99",
             "number": "4444",
+            "alike": "yes",  # whether a visit like it is charged already, which the text then tells
             "owner": "Järvi-Kuusirannan hyvinvointialue",
             "inviter": "X" * 60,
             "link": "https://seteli.jarvi-kuusiranta.example/invitation/" + "W" * 43,

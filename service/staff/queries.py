@@ -10,7 +10,6 @@ from uuid import UUID
 from asyncpg import Record
 
 from service.db import Connection
-from service.debits.model import ChargeOrder
 from service.staff.model import Worker
 
 _WORKER = "worker_id, provider_id, name, language, phone_hint, locked_at, created_at, removed_at"
@@ -154,36 +153,6 @@ async def count_charge(conn: Connection, *, worker_id: UUID) -> None:
     await conn.execute(COUNT_CHARGE, worker_id)
 
 
-# One that was repeated because its answer was late is asked about; the request that charged it is answered again.
-HAS_CHARGED_ALIKE = """
-SELECT EXISTS (
-    SELECT FROM codes c
-      JOIN entries e ON e.organiser_id = c.organiser_id AND e.voucher_id = c.voucher_id AND e.service_date = $4
-     WHERE c.organiser_id = $2 AND c.code_id = $3 AND e.credential_id = $1 AND e.kind = 'debit'
-       AND e.amount = coalesce($5, e.amount) AND e.entered_at > now() - interval '12 hours'
-       AND NOT EXISTS (SELECT FROM entries r WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id)
-) AND NOT EXISTS (SELECT FROM requests q WHERE q.owner_id = $6 AND q.idempotency_key = $7)
-"""
-
-
-async def has_charged_alike(
-    conn: Connection, order: ChargeOrder, *, organiser_id: UUID, code_id: UUID, service_date: date
-) -> bool:
-    """Whether this worker has charged as much of the voucher, for the same day, within half a day."""
-    return bool(
-        await conn.fetchval(
-            HAS_CHARGED_ALIKE,
-            order.credential_id,
-            organiser_id,
-            code_id,
-            service_date,
-            order.amount,
-            order.provider_id,
-            order.key,
-        )
-    )
-
-
 SELECT_NOW = "SELECT now()"
 
 
@@ -215,17 +184,19 @@ class Question:
     ends_at: datetime | None
     key: str
     fingerprint: bytes
+    is_alike: bool
+    """Whether it tells that a visit like this one is charged or held already."""
 
 
 ASK = """
 INSERT INTO charge_questions (worker_id, question_id, number_sealed, organiser_id, code_id, amount, service_date,
-                              starts_at, ends_at, key, fingerprint, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp() + make_interval(mins => $12))
+                              starts_at, ends_at, key, fingerprint, is_alike, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, clock_timestamp() + make_interval(mins => $13))
 ON CONFLICT (worker_id) DO UPDATE SET
     question_id = excluded.question_id, number_sealed = excluded.number_sealed, organiser_id = excluded.organiser_id,
     code_id = excluded.code_id, amount = excluded.amount, service_date = excluded.service_date,
     starts_at = excluded.starts_at, ends_at = excluded.ends_at, key = excluded.key,
-    fingerprint = excluded.fingerprint, expires_at = excluded.expires_at
+    fingerprint = excluded.fingerprint, is_alike = excluded.is_alike, expires_at = excluded.expires_at
 """
 
 
@@ -244,13 +215,14 @@ async def ask(conn: Connection, *, question: Question, minutes: int) -> None:
         question.ends_at,
         question.key,
         question.fingerprint,
+        question.is_alike,
         minutes,
     )
 
 
 SELECT_QUESTION = """
 SELECT q.question_id, q.number_sealed, q.organiser_id, q.code_id, q.amount, q.service_date,
-       q.starts_at, q.ends_at, q.key, q.fingerprint, c.sealed AS code_sealed
+       q.starts_at, q.ends_at, q.key, q.fingerprint, q.is_alike, c.sealed AS code_sealed
   FROM charge_questions q JOIN codes c ON c.organiser_id = q.organiser_id AND c.code_id = q.code_id
  WHERE q.worker_id = $1 AND q.expires_at > clock_timestamp()
 """

@@ -12,7 +12,7 @@ from typing import Any
 from asyncpg import Record
 
 from service.db import Connection
-from service.debits.model import ChargeOrder
+from service.debits.model import ChargeOrder, PossibleDuplicate
 from service.debits.operations.verdicts import Borrow, Verdict, verdict_of, watch_for_guessing, within
 from service.debits.operations.visits import calendar_of, first_day, under_rules
 from service.debits.queries import charging as queries
@@ -70,6 +70,21 @@ async def debit_within(conn: Connection, order: ChargeOrder, quiet: QuietHours) 
         return verdict_of(row)
 
     return await judged(within(conn), order, charge_it)
+
+
+async def debit_unless_alike(conn: Connection, order: ChargeOrder, quiet: QuietHours) -> Verdict | None:
+    """As debit_within; None for a visit that is like another one, which somebody must be asked about first.
+
+    Nothing of the order is kept then, so that its key charges it when the answer has come.
+    """
+    attempt = conn.transaction()  # within the caller's, which ends with any error here: a savepoint
+    await attempt.start()
+    verdict = await debit_within(conn, order, quiet)
+    if verdict.outcome == PossibleDuplicate.code and not verdict.replayed:
+        await attempt.rollback()
+        return None
+    await attempt.commit()
+    return verdict
 
 
 async def validate_within(conn: Connection, order: ChargeOrder) -> tuple[str, Mapping[str, Any]]:

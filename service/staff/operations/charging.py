@@ -27,8 +27,8 @@ from service.channels.operations import Replied, Typed, contact_indexes, queue_m
 from service.channels.phrases import format_day
 from service.crypto import Keys, SealBroken
 from service.db import Connection
-from service.debits.model import ChargeOrder, ServiceDateInFuture, TimesRequired
-from service.debits.operations.by_code import debit_within, validate_within
+from service.debits.model import ChargeOrder, PossibleDuplicate, ServiceDateInFuture, TimesRequired
+from service.debits.operations.by_code import debit_unless_alike, validate_within
 from service.errors import Detail
 from service.idempotency import TEXTED_PREFIX
 from service.money import Unit, format_amount
@@ -129,15 +129,7 @@ class TextCharging:
         wanted = await self._work_out(conn, sender, said, typed)
         if isinstance(wanted, _Nothing):
             return await self._refuse(conn, sender, wanted)
-        if wanted.order.starts_at is None and await queries.has_charged_alike(
-            conn,
-            wanted.order,
-            organiser_id=wanted.organiser_id,
-            code_id=wanted.code_id,
-            service_date=wanted.service_date,
-        ):
-            return await self._ask_about(conn, sender, wanted)
-        return await self._charge(conn, sender, wanted.order, wanted.organiser_id, wanted.last_four)
+        return await self._charge(conn, sender, wanted)
 
     async def _count_wrong(self, conn: Connection, sender: Sender, answer: Answer) -> Replied:
         left = WRONG_MAX - await queries.count_wrong(conn, worker_id=sender.worker_id, locks_at=WRONG_MAX)
@@ -173,9 +165,7 @@ class TextCharging:
         if over is not None:
             cap = format_amount(self.caps.of(over), over, sender.language)
             return _Nothing(over_cap(over), {"cap": cap}, ending, organiser_id)
-        # A visit without times that is like another one is asked about here, and charged when the answer has come.
-        order = replace(order, amount=amount, duplicate_ok=visit.starts_at is None)
-        return _Wanted(order, visit.service_date, organiser_id, code_id, ending)
+        return _Wanted(replace(order, amount=amount), visit.service_date, organiser_id, code_id, ending)
 
     def _over(self, unit: Unit, asked: int | None, visit: Visit) -> Unit | None:
         """The unit of the cap that a charge is over; the hours of the clock are capped whatever is counted."""
@@ -201,10 +191,12 @@ class TextCharging:
             worker=sender.name,
         )
 
-    async def _charge(
-        self, conn: Connection, sender: Sender, order: ChargeOrder, organiser_id: UUID, ending: str
-    ) -> Replied:
-        verdict = await debit_within(conn, order, self.quiet)
+    async def _charge(self, conn: Connection, sender: Sender, wanted: _Wanted) -> Replied:
+        """Charge it; or, where a visit like it is charged or held already, ask whether it is another one."""
+        ending, organiser_id = wanted.last_four, wanted.organiser_id
+        verdict = await debit_unless_alike(conn, wanted.order, self.quiet)
+        if verdict is None:
+            return await self._ask_about(conn, sender, wanted)
         answer: Mapping[str, Any] = json.loads(verdict.answer)
         if not verdict.is_success:
             metrics.debit_refusals.labels(verdict.outcome).inc()
@@ -227,6 +219,9 @@ class TextCharging:
     async def _ask_about(self, conn: Connection, sender: Sender, wanted: _Wanted) -> Replied:
         outcome, found = await validate_within(conn, wanted.order)
         refusal = outcome if outcome != OK else found["refusal"]
+        is_alike = refusal == PossibleDuplicate.code
+        if is_alike:  # what the question is about, then
+            refusal = None
         if (
             refusal is None
             and found["times_asked"]
@@ -250,6 +245,7 @@ class TextCharging:
             ends_at=wanted.order.ends_at,
             key=wanted.order.key,
             fingerprint=wanted.order.fingerprint,
+            is_alike=is_alike,
         )
         await queries.ask(conn, question=question, minutes=QUESTION_MINUTES)
         fields = await self._amounts(conn, sender, {**found, "service_date": wanted.service_date.isoformat()})
@@ -257,14 +253,17 @@ class TextCharging:
             conn,
             sender,
             "reply_charge_question",
-            fields | {"last_four": wanted.last_four},
+            fields | {"last_four": wanted.last_four, "alike": "yes" if is_alike else ""},
             wanted.organiser_id,
             secret_id=question_id,
         )
         return Replied(Effect.CHARGE_ASKED, (message_id,))
 
     async def _confirm(self, conn: Connection, sender: Sender, said: Confirmation) -> Replied:
-        """Charge exactly what was asked, once. Another number than the one that was sent is a try at it."""
+        """Charge exactly what was asked, once. Another number than the one that was sent is a try at it.
+
+        A visit like another one is charged if the question has told of that one; else it is asked about again.
+        """
         question = await queries.select_question(conn, worker_id=sender.worker_id)
         if question is None:
             return await self._refuse(conn, sender, _Nothing(Answer.NO_QUESTION, {}))
@@ -295,9 +294,12 @@ class TextCharging:
             starts_at=question["starts_at"],
             ends_at=question["ends_at"],
             worker=sender.name,
-            duplicate_ok=question["starts_at"] is None,
+            duplicate_ok=question["is_alike"],
         )
-        return await self._charge(conn, sender, order, question["organiser_id"], last_four(code))
+        wanted = _Wanted(
+            order, question["service_date"], question["organiser_id"], question["code_id"], last_four(code)
+        )
+        return await self._charge(conn, sender, wanted)
 
     async def _amounts(self, conn: Connection, sender: Sender, answer: Mapping[str, Any]) -> dict[str, str]:
         """How much, what the family pays of its own, and the day unless it is today."""
