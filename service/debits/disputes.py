@@ -86,11 +86,25 @@ async def find_told_debit(
 
 
 async def dispute_told_debit(conn: Connection, debit: ToldDebit) -> None:
-    """The family says it was not so, in the caller's transaction. Idempotent while the dispute is open."""
-    await queries.open_dispute(
+    """The family says it was not so, in the caller's transaction. Idempotent while the dispute is open.
+
+    Unlike a form that is sent once more, a text that comes after it was cleared up is meant: it is disputed again, and
+    what was said before is kept.
+    """
+    opened = await queries.open_dispute(
         conn, organiser_id=debit.organiser_id, debit_id=debit.entry_id, raised_by=FAMILY, reason=None
     )
+    if opened is None:
+        return
     await _ask_for_person(conn, debit.organiser_id, debit.voucher_id, debit.entry_id)
+    await audit.record(
+        conn,
+        organiser_id=debit.organiser_id,
+        actor=FAMILY,
+        action="debit.dispute",
+        subject_id=debit.entry_id,
+        reason=None,
+    )
 
 
 async def dispute_visit(

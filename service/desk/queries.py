@@ -27,8 +27,13 @@ async def select_log(conn: Connection, *, organiser_id: UUID, subject_id: UUID) 
     return list(await conn.fetch(SELECT_LOG, organiser_id, subject_id))
 
 
+# Who disputes a visit again without a word, by text, still says what it said before.
 SELECT_ENTRIES = """
-SELECT e.entry_id, e.amount, v.unit, e.service_date, p.name AS provider, d.raised_by, d.reason AS dispute_reason,
+SELECT e.entry_id, e.amount, v.unit, e.service_date, p.name AS provider, d.raised_by,
+       coalesce(d.reason, (SELECT x.reason FROM earlier_disputes x
+                            WHERE x.organiser_id = d.organiser_id AND x.entry_id = d.entry_id
+                              AND x.raised_by = d.raised_by AND x.reason IS NOT NULL
+                            ORDER BY x.raised_at DESC LIMIT 1)) AS dispute_reason,
        (e.amount + (SELECT COALESCE(sum(r.amount), 0) FROM entries r
                      WHERE r.organiser_id = e.organiser_id AND r.reverses = e.entry_id))::bigint AS left_amount
   FROM entries e

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from service.db import Pool
+from service.db import Pool, transaction
+from service.debits.disputes import dispute_told_debit, dispute_visit
+from service.desk.operations import visits_by_id
+from service.money import Unit
 from service.sandbox.sample import COUNTY, FAMILY_SERVICES, TOWN
+from service.vouchers.operations.replies import ToldDebit
 from tests.installations import Installation, install, settings_for
 from tests.towns import running_town
 
@@ -112,6 +117,34 @@ async def test_a_debit_may_be_disputed_again_after_it_was_cleared_up(here: Insta
     for _ in range(2):
         assert (await dispute(here, one))[0] == 200
         assert (await resolve(here, one))[0] == 200
+
+
+async def test_what_was_said_before_stays_when_the_same_visit_is_disputed_again(here: Installation) -> None:
+    """By text a family says nothing but EI, so what it wrote on its page is still what it says."""
+    (one,) = await charge(here, 1)
+    async with transaction(here.resources.pool) as conn:
+        row = await conn.fetchrow("SELECT organiser_id, voucher_id, entry_id FROM entries")
+        organiser_id, voucher_id, entry_id = row
+        told = ToldDebit(
+            **dict(row), provider="x", amount=60, unit=Unit.MINUTES, service_date=date(2026, 1, 2), neutral_texts=False
+        )
+        await dispute_visit(
+            conn, organiser_id=organiser_id, voucher_id=voucher_id, debit_id=entry_id, reason="We were away."
+        )
+    assert (await resolve(here, one))[0] == 200
+    for _ in range(2):  # the second text says what is said already
+        async with transaction(here.resources.pool) as conn:
+            await dispute_told_debit(conn, told)
+    async with transaction(here.resources.pool) as conn:
+        shown = (await visits_by_id(conn, organiser_id=organiser_id, entry_ids=[entry_id]))[entry_id]
+        assert (shown["raised_by"], shown["dispute_reason"]) == ("family", "We were away.")
+        lines = await conn.fetchval("SELECT count(*) FROM audit WHERE action = 'debit.dispute' AND actor = 'family'")
+        assert lines == 2
+    assert (await resolve(here, one))[0] == 200
+    assert (await dispute(here, one))[0] == 200
+    async with transaction(here.resources.pool) as conn:
+        rows = await conn.fetch("SELECT raised_by, reason, resolution FROM earlier_disputes ORDER BY raised_at")
+    assert [tuple(row) for row in rows] == [("family", "We were away.", "they did"), ("family", None, "they did")]
 
 
 async def test_what_was_taken_back_is_disputed_no_more_and_what_is_left_is(here: Installation) -> None:

@@ -51,7 +51,15 @@ async def select_debit(conn: Connection, *, organiser_id: UUID, debit_id: UUID) 
     return await conn.fetchrow(SELECT_DEBIT, organiser_id, debit_id)
 
 
-# A line has one dispute at a time; what the earlier ones were is in the audit log.
+# A line has one dispute at a time. A family's words are in no log, so an earlier dispute is kept as it was; a statement
+# of its own, because the row that it copies must not have been overwritten by the same one.
+KEEP_EARLIER = """
+INSERT INTO earlier_disputes
+    (organiser_id, entry_id, raised_by, reason, raised_at, resolved_at, resolved_by, resolution)
+SELECT organiser_id, entry_id, raised_by, reason, raised_at, resolved_at, resolved_by, resolution FROM disputes
+ WHERE organiser_id = $1 AND entry_id = $2 AND resolved_at IS NOT NULL
+   FOR NO KEY UPDATE
+"""
 OPEN_DISPUTE = """
 INSERT INTO disputes (organiser_id, entry_id, provider_id, raised_by, reason)
 SELECT e.organiser_id, e.entry_id, e.provider_id, $3, $4 FROM entries e WHERE e.organiser_id = $1 AND e.entry_id = $2
@@ -66,7 +74,8 @@ RETURNING raised_by, reason, raised_at, resolved_at, resolved_by, resolution
 async def open_dispute(
     conn: Connection, *, organiser_id: UUID, debit_id: UUID, raised_by: str, reason: str | None
 ) -> Record | None:
-    """None: one is open already."""
+    """None: one is open already. In a transaction: an earlier one is put away first."""
+    await conn.execute(KEEP_EARLIER, organiser_id, debit_id)
     return await conn.fetchrow(OPEN_DISPUTE, organiser_id, debit_id, raised_by, reason)
 
 
