@@ -1,7 +1,8 @@
 """Idempotency keys of writes that are not debits: the same request twice has one effect and one answer.
 
 The claim, the effect and the answer are in one transaction, so a crash leaves all or nothing. Debits do the same
-inside the database, in one round trip (migrations/0014). Follows draft-ietf-httpapi-idempotency-key-header.
+inside the database, in one round trip (`claim_request` in migrations/0016). Follows
+draft-ietf-httpapi-idempotency-key-header.
 """
 
 from __future__ import annotations
