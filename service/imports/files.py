@@ -90,7 +90,8 @@ def _count(found: ReadFile, chunk: Sequence[Row]) -> None:
     """How a good row would be told. Nearly: what is wrong with a row is found when it is granted."""
     for cells in _whole(chunk, found.header):
         decision_ref, phone, email, preferred = cells[0], cells[7], cells[8], cells[14]
-        found.decision_refs.append(decision_ref.strip())
+        if "\0" not in decision_ref:  # PostgreSQL cannot be asked for such a one, and no decision has it
+            found.decision_refs.append(decision_ref.strip())
         if phone.strip() and not (preferred.strip() == "email" and email.strip()):
             found.texts += 1
         elif email.strip():

@@ -280,7 +280,7 @@ SELECT organiser_id, import_id, ended_at < now() - make_interval(days => $1) AS 
                AND (a.resolved_at IS NULL OR a.resolved_at > now() - make_interval(days => $1))))
         OR state = 'cancelled' AND EXISTS (SELECT FROM import_chunks c
                                             WHERE c.organiser_id = i.organiser_id AND c.import_id = i.import_id))
- LIMIT 20 FOR UPDATE SKIP LOCKED
+ LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED
 """
 DELETE_CHUNKS = "DELETE FROM import_chunks WHERE organiser_id = $1 AND import_id = $2"
 DELETE_REJECTIONS = "DELETE FROM import_rejections WHERE organiser_id = $1 AND import_id = $2"

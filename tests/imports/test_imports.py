@@ -28,6 +28,10 @@ from service.vouchers.operations.rows import Intake
 from tests.imports.sending import download, let_go, look, row, send, stored, table, work
 from tests.vouchers.worlds import ROTATED, ROTATING, Site, World, committed_world
 
+WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
 
 @pytest.fixture
 async def site(pool: Pool) -> AsyncIterator[tuple[Site, World]]:
@@ -92,6 +96,19 @@ async def test_a_corrected_file_of_rejected_rows_grants_the_rest_and_nothing_twi
     found = await look(here, world, again)
     assert (found.granted, found.already_there) == (0, 2), "the apostrophe is no part of the decision"
     assert await stored(here) == (2,) * 6
+
+
+async def test_a_nul_deep_in_a_file_rejects_the_row_that_has_it(site: tuple[Site, World]) -> None:
+    here, world = site
+    rows = [row(n) for n in range(60)] + [row(98, decision_ref="KH-\0"), row(99, client_ref="perhe-\0")]
+    content = table(rows)
+    assert content.index(b"\0") > 4096
+    import_id = await send(here, world, content)
+    await let_go(here, world, import_id)
+    await work(here)
+    found = await look(here, world, import_id)
+    assert (found.state, found.granted, found.rejected) == (ImportState.DONE, 60, 2)
+    assert [each["rejected_line"] for each in await download(here, found)] == ["62", "63"]
 
 
 async def test_the_problems_of_the_first_rows_are_told_before(site: tuple[Site, World]) -> None:
@@ -233,6 +250,27 @@ async def test_stopped_in_mid_chunk_it_keeps_what_was_done_and_undoes_the_chunk(
                 conn, organiser_id=world.organiser.organiser_id, import_id=import_id, actor="test", at_once=True,
                 quiet=QuietHours(),
             )  # fmt: skip
+
+
+async def test_the_sweep_and_a_chunk_of_a_stopped_file_do_not_wait_for_each_other(site: tuple[Site, World]) -> None:
+    here, world = site
+    organiser_id = world.organiser.organiser_id
+    import_id = await send(here, world, table([row(1)]))
+    await let_go(here, world, import_id)
+    async with transaction(here.pool) as granting_it:
+        assert await queries.take_chunk(granting_it, organiser_id=organiser_id, import_id=import_id)
+        async with transaction(here.pool) as conn:
+            await operations.cancel(conn, organiser_id=organiser_id, import_id=import_id, actor="test")
+        sweep = asyncio.create_task(operations.sweep(here.pool, 30))
+        async with asyncio.timeout(10):
+            while not await here.pool.fetchval(WAITING):  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.01)
+        await granting_it.execute("SET LOCAL lock_timeout = '100ms'")
+        await queries.insert_rejection(
+            granting_it, organiser_id=organiser_id, import_id=import_id, place=0, sealed=b"x"
+        )
+    await sweep
+    assert (await look(here, world, import_id)).state is ImportState.CANCELLED
 
 
 async def test_two_files_take_turns(site: tuple[Site, World]) -> None:
