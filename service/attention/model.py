@@ -40,6 +40,7 @@ DELIVERY_REASONS: frozenset[str] = frozenset(
 CONTACT_LOST = "contact_lost"  # receipts and reminders cannot reach the family, and trying again will not help
 DISPUTED = "disputed"  # the family says that the visit charged was none
 NEVER_USED = "never_used"
+CHANGE_FAILED = "change_failed"  # a later decision whose day has come cannot be applied
 IMPORT_FAILED = "import_failed"  # the one that is about a file of decisions, not about a voucher
 
 SYSTEM = "system"

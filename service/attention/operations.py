@@ -147,8 +147,17 @@ async def resolve_about_import(
     conn: Connection, *, organiser_id: UUID, import_id: UUID, actor: str, resolution: str
 ) -> bool:
     """Take the open item about an import off the list: somebody lets it go on, or stops it. False: there is none."""
+    return await resolve_about(
+        conn, organiser_id=organiser_id, reason=IMPORT_FAILED, subject_id=import_id, actor=actor, resolution=resolution
+    )
+
+
+async def resolve_about(
+    conn: Connection, *, organiser_id: UUID, reason: str, subject_id: UUID, actor: str, resolution: str
+) -> bool:
+    """Take the open item of that reason about a voucher or an import off the list. False: there is none."""
     attention_id = await queries.select_open_of_subject(
-        conn, organiser_id=organiser_id, reason=IMPORT_FAILED, subject_id=import_id
+        conn, organiser_id=organiser_id, reason=reason, subject_id=subject_id
     )
     if attention_id is None:
         return False

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.attention.model import CONTACT_LOST, DELIVERY_REASONS, DISPUTED, IMPORT_FAILED, NEVER_USED
+from service.attention.model import CHANGE_FAILED, CONTACT_LOST, DELIVERY_REASONS, DISPUTED, IMPORT_FAILED, NEVER_USED
 from service.attention.operations import keep_in_order, open_item
 from service.attention.words import catalogue, words_for
 from service.channels.gateway import Action, Refused
@@ -393,7 +393,14 @@ async def test_providers_have_no_list(here: Installation) -> None:
 def test_every_reason_has_its_sentence_and_its_action_in_every_language() -> None:
     for language in LANGUAGES:
         words = catalogue(language)
-        assert set(words) == DELIVERY_REASONS | {CONTACT_LOST, DISPUTED, IMPORT_FAILED, NEVER_USED, "other"}, language
+        assert set(words) == DELIVERY_REASONS | {
+            CHANGE_FAILED,
+            CONTACT_LOST,
+            DISPUTED,
+            IMPORT_FAILED,
+            NEVER_USED,
+            "other",
+        }, language
         for reason, entry in words.items():
             assert set(entry) == {"sentence", "action"}, (language, reason)
             assert all(text.endswith((".", "?")) for text in entry.values()), (language, reason)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
+from uuid import UUID
 
 import asyncpg
 import pytest
 
+from service.attention.model import CHANGE_FAILED
 from service.db import Connection, Pool, transaction
 from service.vouchers import operations
 from service.vouchers.operations.schedules import apply_due_changes, schedules
+from service.vouchers.queries import changes as change_queries
 from service.vouchers.queries import schedules as queries
 from tests.installations import Installation, install, settings_for
 from tests.vouchers.changed import DAY, Changed, assert_money_adds_up, changed, today
@@ -233,6 +236,33 @@ async def test_a_contact_that_nobody_can_read_does_not_keep_the_value_back(here:
     await made.family.change("UPDATE beneficiaries SET phone_sealed = '\\x00' WHERE voucher_id = $1")
     assert await run(here) == [0, 1, 0, 0]
     assert (await made.row())["granted"] == 900
+
+
+async def test_a_later_decision_that_cannot_be_applied_holds_up_no_other_and_is_on_the_list(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = await changed(here), await changed(here)
+    for made in (bad, good):
+        await made.change(granted=900, from_date=today() + 7 * DAY)
+        await bring_forward(made, 7)
+    apply = change_queries.apply_version
+    [version] = await bad.rows("SELECT version_id FROM decision_versions WHERE voucher_id = $1 AND outcome IS NULL")
+    broken = version["version_id"]
+
+    async def fails_for_one(conn: Connection, *, organiser_id: UUID, version_id: UUID) -> str:
+        if version_id == broken:
+            raise asyncpg.CheckViolationError("a fault of ours")
+        return await apply(conn, organiser_id=organiser_id, version_id=version_id)
+
+    monkeypatch.setattr(change_queries, "apply_version", fails_for_one)
+    assert await run(here) == [0, 1, 0, 0]
+    assert ((await bad.row())["granted"], (await good.row())["granted"]) == (720, 900)
+    [item] = await bad.family.attention()
+    assert (item["reason"], item["resolved_at"]) == (CHANGE_FAILED, None)
+    monkeypatch.setattr(change_queries, "apply_version", apply)
+    assert await run(here) == [0, 1, 0, 0]
+    assert (await bad.row())["granted"] == 900
+    assert (await bad.family.attention())[0]["resolution"] == "applied_since"
 
 
 async def test_any_number_of_workers_do_each_thing_once(here: Installation) -> None:

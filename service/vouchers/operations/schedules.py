@@ -14,9 +14,11 @@ from uuid import UUID
 import structlog
 
 from service import metrics
+from service.attention import operations as attention
+from service.attention.model import CHANGE_FAILED, SYSTEM
 from service.crypto import Keys, SealBroken
 from service.db import Connection, Pool, transaction
-from service.errors import RequestInFlight
+from service.errors import RequestInFlight, Unavailable
 from service.organisers.operations import organiser_by_id
 from service.vouchers.decisions import helsinki_day
 from service.vouchers.operations.changing import tell_of_change
@@ -57,8 +59,18 @@ async def apply_due_changes(pool: Pool, keys: Keys) -> int:
                 applied += await _apply(conn, keys, organiser_id, version_id, voucher_id)
         except RequestInFlight:
             continue  # somebody holds the voucher for seconds: the others' families must not wait for that
+        except Unavailable:
+            raise  # of the database, which would be no better for the next one
+        except Exception as error:  # noqa: BLE001 - one that cannot be applied must not keep back all those behind it
+            log.error("change_failed", voucher_id=voucher_id, error=type(error).__name__)
+            await _ask_for_person(pool, organiser_id, voucher_id)
     _report(CHANGES_APPLIED, applied)
     return applied
+
+
+async def _ask_for_person(pool: Pool, organiser_id: UUID, voucher_id: UUID) -> None:
+    async with transaction(pool) as conn:
+        await attention.open_item(conn, organiser_id=organiser_id, reason=CHANGE_FAILED, subject_id=voucher_id)
 
 
 async def _apply(conn: Connection, keys: Keys, organiser_id: UUID, version_id: UUID, voucher_id: UUID) -> bool:
@@ -70,6 +82,14 @@ async def _apply(conn: Connection, keys: Keys, organiser_id: UUID, version_id: U
     if outcome == "dropped":
         log.warning("change_dropped", voucher_id=voucher_id)
         return True
+    await attention.resolve_about(
+        conn,
+        organiser_id=organiser_id,
+        reason=CHANGE_FAILED,
+        subject_id=voucher_id,
+        actor=SYSTEM,
+        resolution="applied_since",
+    )
     today = helsinki_day(datetime.now(UTC))
     try:
         await tell_of_change(conn, keys, organiser=organiser, voucher_id=voucher_id, actor=ACTOR, today=today)
