@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -24,6 +25,15 @@ SELECT $1, $2, $3, $4, $5
 """
 
 
+INSERT_VIEWS = """
+INSERT INTO audit (organiser_id, audit_id, actor, action, subject_id)
+SELECT $1, seen.audit_id, $3, $4, seen.subject_id FROM unnest($2::uuid[], $5::uuid[]) AS seen(audit_id, subject_id)
+ WHERE NOT EXISTS (SELECT FROM audit a
+                    WHERE a.organiser_id = $1 AND a.subject_id = seen.subject_id AND a.actor = $3 AND a.action = $4
+                      AND a.recorded_at > now() - interval '10 minutes')
+"""
+
+
 async def record(
     conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_id: UUID, reason: str | None
 ) -> None:
@@ -34,3 +44,11 @@ async def record(
 async def record_view(conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_id: UUID) -> None:
     """Note that somebody has read about a family, once in ten minutes: people may ask who has read their data."""
     await conn.execute(INSERT_VIEW, organiser_id, uuid7(), actor, action, subject_id)
+
+
+async def record_views(
+    conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_ids: Sequence[UUID]
+) -> None:
+    """The same of many at once, each of them once."""
+    ids = [uuid7() for _ in subject_ids]
+    await conn.execute(INSERT_VIEWS, organiser_id, ids, actor, action, subject_ids)

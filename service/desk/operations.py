@@ -62,10 +62,13 @@ async def find_vouchers(
     with suppress(EmailInvalid):
         searches.append(Search(email=parse_email(text)))
     found = await _all_of(conn, keys, organiser_id, searches)
-    for voucher in found:
-        await record_view(
-            conn, organiser_id=organiser_id, voucher_id=voucher.voucher_id, actor=actor, action=FOUND_ACTION
-        )
+    await audit.record_views(
+        conn,
+        organiser_id=organiser_id,
+        actor=actor,
+        action=FOUND_ACTION,
+        subject_ids=[voucher.voucher_id for voucher in found],
+    )
     return found
 
 
