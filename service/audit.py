@@ -41,6 +41,13 @@ async def record(
     await conn.execute(INSERT, organiser_id, uuid7(), actor, action, subject_id, reason)
 
 
+async def record_many(
+    conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_ids: Sequence[UUID], reason: str | None
+) -> None:
+    """The same done to many: a line for each."""
+    await conn.executemany(INSERT, [(organiser_id, uuid7(), actor, action, each, reason) for each in subject_ids])
+
+
 async def record_view(conn: Connection, *, organiser_id: UUID, actor: str, action: str, subject_id: UUID) -> None:
     """Note that somebody has read about a family, once in ten minutes: people may ask who has read their data."""
     await conn.execute(INSERT_VIEW, organiser_id, uuid7(), actor, action, subject_id)

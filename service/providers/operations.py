@@ -135,6 +135,41 @@ async def approve(
     return await queries.upsert_approval(conn, approval=approval)
 
 
+async def approve_many(
+    conn: Connection,
+    *,
+    business_ids: Sequence[str],
+    programmes: Sequence[str],
+    organiser_id: UUID,
+    valid_from: date,
+    valid_to: date | None,
+) -> Sequence[Provider]:
+    """Approve each of the providers for each of the programmes, by one organiser, all or none; as `approve` does.
+
+    Returns the providers, each once. Raises ApprovalDatesReversed, BusinessIdInvalid, ProviderUnknown and
+    ProgrammeUnknown.
+    """
+    check_approval_dates(valid_from, valid_to)
+    wanted = list(dict.fromkeys(parse_business_id(each) for each in business_ids))
+    found = {each.business_id: each for each in await queries.select_providers_named(conn, business_ids=wanted)}
+    for business_id in wanted:
+        if business_id not in found:
+            raise ProviderUnknown(business_id=business_id)
+    names = list(dict.fromkeys(programmes))
+    for programme in names:
+        await find_programme(conn, organiser_id, programme)
+    providers = [found[each] for each in wanted]
+    await queries.upsert_own_approvals(
+        conn,
+        provider_ids=[each.provider_id for each in providers],
+        programmes=names,
+        organiser_id=organiser_id,
+        valid_from=valid_from,
+        valid_to=valid_to,
+    )
+    return providers
+
+
 async def withdraw_approval(conn: Connection, *, provider_id: UUID, programme: str, organiser_id: UUID) -> bool:
     """Take back an organiser's own approval that has not begun; False when there is none, or it has begun."""
     return await queries.delete_approval(conn, provider_id=provider_id, programme=programme, organiser_id=organiser_id)

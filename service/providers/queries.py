@@ -87,6 +87,39 @@ async def upsert_approval(conn: Connection, *, approval: Approval) -> Approval:
     return Approval(**row)
 
 
+SELECT_PROVIDERS_NAMED = """
+SELECT provider_id, business_id, name, suspended_at FROM providers WHERE business_id = ANY($1::text[])
+"""
+
+
+async def select_providers_named(conn: Connection, *, business_ids: Sequence[str]) -> Sequence[Provider]:
+    """Those of these that are there."""
+    return [_provider(row) for row in await conn.fetch(SELECT_PROVIDERS_NAMED, business_ids)]
+
+
+# In the order of the constraint, so that two who approve the same wait for each other instead of in a circle.
+UPSERT_OWN_APPROVALS = """
+INSERT INTO approvals (approval_id, provider_id, programme, organiser_id, valid_from, valid_to)
+SELECT gen_random_uuid(), p.provider_id, g.programme, $3, $4, $5
+  FROM unnest($1::uuid[]) AS p(provider_id) CROSS JOIN unnest($2::text[]) AS g(programme)
+ ORDER BY p.provider_id, g.programme
+ON CONFLICT ON CONSTRAINT approvals_unique DO UPDATE SET valid_from = excluded.valid_from, valid_to = excluded.valid_to
+"""
+
+
+async def upsert_own_approvals(
+    conn: Connection,
+    *,
+    provider_ids: Sequence[UUID],
+    programmes: Sequence[str],
+    organiser_id: UUID,
+    valid_from: date,
+    valid_to: date | None,
+) -> None:
+    """Each of the providers for each of the programmes, by one organiser."""
+    await conn.execute(UPSERT_OWN_APPROVALS, provider_ids, programmes, organiser_id, valid_from, valid_to)
+
+
 # One that has begun may have been charged under, and is ended, not taken away.
 DELETE_APPROVAL = """
 DELETE FROM approvals

@@ -34,7 +34,7 @@ from service.errors import InvalidRequest
 from service.organisers.operations import organiser_by_id
 from service.people.operations import links
 from service.providers.model import Provider, ProviderUnknown
-from service.providers.operations import add_provider, find_provider, withdraw_approval
+from service.providers.operations import add_provider, approve_many, find_provider, withdraw_approval
 from service.providers.operations import approve as approve_provider
 from service.web.pages import N_, PAGE_LANGUAGES, FormModel, PageCall, PageReply, PageRoute, redirect, render
 from service.web.pages.words import show_day
@@ -103,9 +103,23 @@ async def approve(call: PageCall) -> PageReply:
     if not 1 <= len(business_ids) <= AT_ONCE_MAX:
         raise wrong("business_ids", call.gettext("Write a business ID on each line."))
     async with transaction(call.resources.pool) as conn:
-        for business_id in business_ids:
-            for programme in form.programmes:
-                await _store(call, conn, business_id, programme, valid_from, valid_to, APPROVE_ACTION, None)
+        approved = await approve_many(
+            conn,
+            business_ids=business_ids,
+            programmes=form.programmes,
+            organiser_id=call.visitor.owner_id,
+            valid_from=valid_from,
+            valid_to=valid_to,
+        )
+        days = f"{', '.join(dict.fromkeys(form.programmes))} {valid_from}–{valid_to or ''}"
+        await audit.record_many(
+            conn,
+            organiser_id=call.visitor.owner_id,
+            actor=call.visitor.actor,
+            action=APPROVE_ACTION,
+            subject_ids=[each.provider_id for each in approved],
+            reason=days,
+        )
     return await redirect(call, "/desk/providers", note=call.gettext("The providers are approved."))
 
 
