@@ -72,19 +72,40 @@ async def list_holds(
     state: str | None,
     limit: int,
     service_date: date | None = None,
+    or_made_by: UUID | None = None,
 ) -> list[Record]:
-    """A page of the provider's holds, newest first."""
+    """A page of the provider's holds, newest first; with a day, those for it and those that `or_made_by` made."""
     async with autocommit(pool) as conn:
         return await queries.select_holds(
-            conn, provider_id=provider_id, before=before, state=state, limit=limit, service_date=service_date
+            conn,
+            provider_id=provider_id,
+            before=before,
+            state=state,
+            limit=limit,
+            service_date=service_date,
+            or_made_by=or_made_by,
         )
 
 
-async def find_hold(pool: Pool, *, provider_id: UUID, hold_id: UUID, service_date: date | None = None) -> Record:
-    """One hold of the provider's, if it is for that day. Raises HoldNotFound."""
+async def find_hold(
+    pool: Pool,
+    *,
+    provider_id: UUID,
+    hold_id: UUID,
+    service_date: date | None = None,
+    or_made_by: UUID | None = None,
+) -> Record:
+    """One hold of the provider's, if it is for that day or made by that credential. Raises HoldNotFound."""
     async with autocommit(pool) as conn:
         found = await queries.select_holds(
-            conn, provider_id=provider_id, before=None, state=None, limit=1, hold_id=hold_id, service_date=service_date
+            conn,
+            provider_id=provider_id,
+            before=None,
+            state=None,
+            limit=1,
+            hold_id=hold_id,
+            service_date=service_date,
+            or_made_by=or_made_by,
         )
     if not found:
         raise HoldNotFound

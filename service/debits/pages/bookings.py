@@ -1,4 +1,5 @@
-"""Booked visits: the list, and charging or cancelling one. A worker sees those of today."""
+"""Booked visits: the list, and charging or cancelling one. A worker sees those of today, and
+those that they made themselves."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class VoidForm(FormModel):
 
 
 async def show_bookings(call: PageCall) -> PageReply:
-    """The open bookings; a worker's are those of today."""
+    """The open bookings; a worker's are those of today, and their own."""
     before = None
     with suppress(ValueError):
         before = UUID(call.query.get("before", ""))
@@ -49,6 +50,7 @@ async def show_bookings(call: PageCall) -> PageReply:
         state="held",
         limit=SHOWN + 1,
         service_date=_only_day(call),
+        or_made_by=call.visitor.person_id,
     )
     names = await operations.names(call.resources.pool, {row["organiser"] for row in found}, call.language)
     return await render(
@@ -57,7 +59,7 @@ async def show_bookings(call: PageCall) -> PageReply:
         bookings=found[:SHOWN],
         next_before=found[SHOWN - 1]["hold_id"] if len(found) > SHOWN else None,
         names=names,
-        is_today_only=_only_day(call) is not None,
+        is_workers=_only_day(call) is not None,
     )
 
 
@@ -133,6 +135,7 @@ async def _find(call: PageCall) -> Record:
         provider_id=call.visitor.owner_id,
         hold_id=call.path_id("hold_id", HoldNotFound),
         service_date=_only_day(call),
+        or_made_by=call.visitor.person_id,
     )
 
 

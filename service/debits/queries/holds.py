@@ -90,7 +90,8 @@ JOIN codes c ON c.organiser_id = h.organiser_id AND c.code_id = h.code_id
 JOIN organisers o ON o.organiser_id = h.organiser_id
 WHERE h.provider_id = $1 AND ($2::uuid IS NULL OR h.hold_id < $2)
   AND ($3::text IS NULL OR $3 = CASE WHEN h.state = 'held' AND h.lapses_at <= now() THEN 'lapsed' ELSE h.state END)
-  AND ($5::uuid IS NULL OR h.hold_id = $5) AND ($6::date IS NULL OR h.service_date = $6)
+  AND ($5::uuid IS NULL OR h.hold_id = $5)
+  AND ($6::date IS NULL OR h.service_date = $6 OR h.credential_id = $7)
 ORDER BY h.hold_id DESC LIMIT $4
 """
 
@@ -104,5 +105,7 @@ async def select_holds(
     limit: int,
     hold_id: UUID | None = None,
     service_date: date | None = None,
+    or_made_by: UUID | None = None,
 ) -> list[Record]:
-    return await conn.fetch(SELECT_HOLDS, provider_id, before, state, limit, hold_id, service_date)
+    """A page of a provider's holds; with a day, only those for it and those that this credential made."""
+    return await conn.fetch(SELECT_HOLDS, provider_id, before, state, limit, hold_id, service_date, or_made_by)

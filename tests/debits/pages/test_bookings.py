@@ -75,7 +75,7 @@ async def test_a_booking_is_cancelled_and_its_value_is_free_again(here: Installa
         assert await conn.fetchval("SELECT held FROM vouchers WHERE voucher_id = $1", voucher_id) == 0
 
 
-async def test_a_worker_sees_the_bookings_of_today_alone(here: Installation) -> None:
+async def test_of_others_bookings_a_worker_sees_those_of_today_alone(here: Installation) -> None:
     office, worker = await sit_down(here), await sit_down(here, "worker", "Pekka Tikka")
     (_, now), (_, later) = await book(here, office), await book(here, office, days=2)
     page = await (await worker.browser.get("/provider/bookings")).text()
@@ -83,6 +83,17 @@ async def test_a_worker_sees_the_bookings_of_today_alone(here: Installation) -> 
     assert later not in page
     assert (await worker.browser.get(later)).status == 404
     assert (await worker.browser.submit(now, f"{later}/cancel", {})).status == 404
+
+
+async def test_a_worker_sees_and_drops_what_they_booked_themselves_for_any_day(here: Installation) -> None:
+    worker, other = await sit_down(here, "worker", "Pekka Tikka"), await sit_down(here, "worker", "Leena Palo")
+    _, later = await book(here, worker, days=8)
+    assert later in await (await worker.browser.get("/provider/bookings")).text()
+    assert later not in await (await other.browser.get("/provider/bookings")).text()
+    assert (await other.browser.get(later)).status == 404
+    dropped = await worker.send_form(await worker.browser.get(later), f"{later}/cancel", reason="moved")
+    assert dropped.status == 303
+    assert "Nothing is booked" in await worker.text("/provider/bookings")
 
 
 async def test_a_booking_of_a_program_is_on_the_page_too_and_anothers_is_not(here: Installation) -> None:
