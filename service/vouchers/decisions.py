@@ -154,18 +154,27 @@ def read_contact(
 def check_rules(decision: NewDecision, today: date) -> None:
     """Raises GrantedNotInSteps, WeeklyNotInSteps, ValidityBackwards, ValidityOver, ValidityFarOff, ValidityTooLong, in
     this order."""
-    step, unit = decision.programme.step, decision.programme.unit
-    if decision.granted % step:
-        raise GrantedNotInSteps(step=step, unit=unit.value)
-    check_weekly_steps(decision.weekly_minutes, unit=unit, step=step)
-    if decision.valid_to < decision.valid_from:
-        raise ValidityBackwards(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
-    if decision.valid_to < today:
-        raise ValidityOver(valid_to=str(decision.valid_to))
-    if (decision.valid_from - today).days > AHEAD_MAX_DAYS:
-        raise ValidityFarOff(valid_from=str(decision.valid_from))
-    if (decision.valid_to - decision.valid_from).days > VALIDITY_MAX_DAYS:
-        raise ValidityTooLong(valid_from=str(decision.valid_from), valid_to=str(decision.valid_to))
+    check_amount(decision.granted, decision.programme)
+    check_weekly_steps(decision.weekly_minutes, unit=decision.programme.unit, step=decision.programme.step)
+    check_validity(decision.valid_from, decision.valid_to, today)
+
+
+def check_amount(granted: int, programme: Programme) -> None:
+    """Raises GrantedNotInSteps."""
+    if granted % programme.step:
+        raise GrantedNotInSteps(step=programme.step, unit=programme.unit.value)
+
+
+def check_validity(valid_from: date, valid_to: date, today: date) -> None:
+    """Raises ValidityBackwards, ValidityOver, ValidityFarOff, ValidityTooLong, in this order."""
+    if valid_to < valid_from:
+        raise ValidityBackwards(valid_from=str(valid_from), valid_to=str(valid_to))
+    if valid_to < today:
+        raise ValidityOver(valid_to=str(valid_to))
+    if (valid_from - today).days > AHEAD_MAX_DAYS:
+        raise ValidityFarOff(valid_from=str(valid_from))
+    if (valid_to - valid_from).days > VALIDITY_MAX_DAYS:
+        raise ValidityTooLong(valid_from=str(valid_from), valid_to=str(valid_to))
 
 
 def check_weekly_steps(minutes: int | None, *, unit: Unit, step: int) -> None:

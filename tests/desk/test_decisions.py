@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from service.vouchers.decisions import helsinki_day
@@ -152,3 +153,16 @@ async def test_another_language_never_grants_what_was_refused(here: Installation
     shown = await browser.submit("/desk", "/desk/decisions", other | {"show_in": "fi"})
     assert (shown.status, shown.headers["Content-Language"]) == (200, "fi")
     assert await count(here, "vouchers") == 1
+
+
+async def test_all_that_is_wrong_is_marked_at_once(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    form = filled_in(granted="two", phone="014 266 3501", valid_to="2025-03-31", client_ref="131052-308T", initials="")
+    answer = await browser.submit("/desk", "/desk/preview", form)
+    page = await answer.text()
+    assert answer.status == 400
+    marked = set(re.findall(r'id="(\w+)-error"', page))
+    assert marked == {"granted", "phone", "valid_to", "client_ref"}
+    assert "Correct what is marked below" in page
+    assert "This is a personal identity code" in page
+    assert "client_ref" not in words_in(page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol, cast
 
 from service.channels.gateway import ChannelName, EmailContent
@@ -14,6 +14,7 @@ from service.channels.operations.outbox import ShownMessage
 from service.channels.sms_text import SmsMeasure, measure
 from service.db import Connection, autocommit, transaction
 from service.desk import operations
+from service.desk.pages.faults import refuse_faults
 from service.desk.pages.forms import CASEWORK, DecisionForm, read_posted, today, with_words
 from service.family.model import LINK_PATH
 from service.organisers.model import Organiser
@@ -65,7 +66,7 @@ async def show_form(call: PageCall) -> PageReply:
 async def show_preview(call: PageCall) -> PageReply:
     """The text with its length, and what this family has already; nothing is kept yet."""
     async with transaction(call.resources.pool) as conn:
-        organiser, decision = await _read(call, conn)
+        organiser, decision = await _read(call, conn, day=today())
         check_rules(decision, today())
         live = await _live(call, conn, decision)
         names = await programme_names(call, conn)
@@ -139,11 +140,13 @@ def _clock(at: datetime | None, language: str) -> str:
     return "" if at is None else format_clock(at.astimezone(HELSINKI), language, has_seconds=True)
 
 
-async def _read(call: PageCall, conn: Connection) -> tuple[Organiser, NewDecision]:
-    """The decision that is filled in. Raises what `read_decision` does, and ProgrammeUnknown."""
-    form = call.form_as(DecisionForm)
+async def _read(call: PageCall, conn: Connection, *, day: date | None = None) -> tuple[Organiser, NewDecision]:
+    """The decision that is filled in; with a day, as a new one. Raises InvalidRequest, which names all that is wrong,
+    what `read_decision` does, and ProgrammeUnknown."""
     organiser = await organiser_by_id(conn, call.visitor.owner_id)
-    programme = await find_programme(conn, organiser.organiser_id, form.programme)
+    programme = await find_programme(conn, organiser.organiser_id, call.value("programme"))
+    refuse_faults(call, programme, countries=call.resources.settings.sms_countries, day=day)
+    form = call.form_as(DecisionForm)
     decision = read_decision(
         read_posted(call, form, programme.unit),
         programme,

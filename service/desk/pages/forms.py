@@ -66,8 +66,6 @@ class DecisionForm(FormModel):
 
 def read_posted(call: PageCall, form: DecisionForm, unit: Unit) -> PostedDecision:
     """Raises InvalidRequest, which names the field."""
-    if form.weekly_hours is not None and unit is not Unit.MINUTES:
-        raise wrong("weekly_hours", call.gettext("This programme does not count hours."))
     return PostedDecision(
         decision_ref=form.decision_ref,
         programme=form.programme,
@@ -80,11 +78,20 @@ def read_posted(call: PageCall, form: DecisionForm, unit: Unit) -> PostedDecisio
         municipality=form.municipality,
         granted=read_amount(call, "granted", form.granted, unit),
         weekly_visits=form.weekly_visits,
-        weekly_minutes=read_amount(call, "weekly_hours", form.weekly_hours, unit) if form.weekly_hours else None,
+        weekly_minutes=read_weekly_hours(call, form.weekly_hours, unit),
         valid_from=read_day(call, "valid_from", form.valid_from) if form.valid_from else today(),
         valid_to=read_day(call, "valid_to", form.valid_to),
         preferred=form.preferred,
     )
+
+
+def read_weekly_hours(call: PageCall, text: str | None, unit: Unit) -> int | None:
+    """Minutes a week, of a programme that counts hours. Raises InvalidRequest."""
+    if not text:
+        return None
+    if unit is not Unit.MINUTES:
+        raise wrong("weekly_hours", call.gettext("This programme does not count hours."))
+    return read_amount(call, "weekly_hours", text, unit)
 
 
 def read_amount(call: PageCall, field: str, text: str, unit: Unit) -> int:

@@ -16,6 +16,7 @@ from service.web.pages.calls import (
     PageResources,
     PageRoute,
     Visitor,
+    errors_by_field,
 )
 from service.web.pages.csrf import session_cookie_name
 from service.web.pages.edge import add_pages, page_edge, page_headers
@@ -40,6 +41,7 @@ __all__ = [
     "Visitor",
     "add_pages",
     "asset_address",
+    "errors_by_field",
     "home_address",
     "page_edge",
     "page_headers",

@@ -16,7 +16,7 @@ from multidict import MultiDict, MultiDictProxy
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from service.errors import NotFound, SeteliError
-from service.identity_codes import refuse_identity_code
+from service.identity_codes import PersonalIdentityCode, refuse_identity_code
 from service.problems import Problem, reword
 from service.web.calls import EdgeResources, Reply, Stream
 from service.web.edge import MAX_BODY_BYTES, READ_TIMEOUT_S, invalid_request
@@ -261,7 +261,10 @@ class PageRoute:
 
 
 def errors_by_field(error: SeteliError, language: str) -> Mapping[str, str]:
-    """What is wrong with each field, of an InvalidRequest; empty for other errors."""
+    """What is wrong with each field, of an InvalidRequest or a PersonalIdentityCode; empty for other errors."""
+    if isinstance(error, PersonalIdentityCode):
+        reason = translations(language).gettext("This is a personal identity code, which is never stored.")
+        return {str(error.details["field"]): reason}
     fields = error.details.get("fields")
     if not isinstance(fields, list):
         return {}

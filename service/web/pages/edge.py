@@ -13,6 +13,7 @@ from aiohttp import web
 
 from service import metrics
 from service.errors import DatabaseUnavailable, SeteliError
+from service.identity_codes import PersonalIdentityCode
 from service.problems import Problem, choose_language, problem
 from service.web.calls import Reply, Stream
 from service.web.copies import for_everybody
@@ -198,6 +199,11 @@ def _explain(error: SeteliError, language: str) -> Problem:
         return Problem(
             gettext("Something went wrong here. The fault is ours, and it has been recorded."),
             gettext("Try again in a moment. Nothing is done twice."),
+        )
+    if isinstance(error, PersonalIdentityCode):  # whose sentence names the field as programs do
+        return Problem(
+            gettext("There is a personal identity code in what was filled in. It was not stored."),
+            gettext("Write a reference of your own system in its place, which tells nobody who it is."),
         )
     return problem(error.code, error.details, language)
 
