@@ -210,9 +210,9 @@ LINES = (
     Line("amounts are whole steps", "fifty minutes without times", HOUR | {"amount": 50},
          refused="amount_not_in_steps",
          says=(
-             "Määrän on oltava jaollinen: askel on 15 min. → Korjaa määrä.",
-             "Mängden ska vara en multipel av 15 min. → Rätta mängden.",
-             "The amount must be a multiple of 15 min. → Correct the amount.",
+             "Määrä annetaan 15 min välein. → Korjaa määrä.",
+             "Mängden anges i steg om 15 min. → Rätta mängden.",
+             "The amount goes in steps of 15 min. → Correct the amount.",
          )),
     Line("times are rounded up to the step, once", "fifty minutes with times",
          visit("2026-11-18T09:00", "2026-11-18T09:50"), (60, 3350, 0)),
@@ -514,11 +514,12 @@ LINES = (
          ), does="capture", before=(("hold", HOUR),)),
     Line("a hold ends once", "dropped before", does="capture", refused="hold_ended",
          says=(
-             "Varaus ei ole enää voimassa, se on peruttu. → Jos käynti on veloittamatta, veloita se koodilla.",
-             "Reserveringen gäller inte längre, den är borttagen. → Om besöket inte är debiterat, debitera det "
-             "med koden.",
-             "The hold is no longer open, it is voided. → If the visit is not charged yet, charge it with the "
-             "code.",
+             "Varaus ei ole enää voimassa, se on peruttu. → Katso historiasta, onko käynti veloitettu; jos ei ole, "
+             "veloita se koodilla.",
+             "Reserveringen gäller inte längre, den är borttagen. → Se i historiken om besöket är debiterat; om det "
+             "inte är det, debitera det med koden.",
+             "The hold is no longer open, it is voided. → See in the history whether the visit is charged; if it is "
+             "not, charge it with the code.",
          ),
          before=(("hold", HOUR), ("void", {})), tells={"state": "voided"}),
     Line("a hold ends once", "three days after the visit it has lapsed", does="capture", refused="hold_ended",
