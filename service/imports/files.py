@@ -88,14 +88,24 @@ def _decode(content: bytes) -> str:
 
 def _count(found: ReadFile, chunk: Sequence[Row]) -> None:
     """How a good row would be told. Nearly: what is wrong with a row is found when it is granted."""
-    for cells in _whole(chunk, found.header):
-        decision_ref, phone, email, preferred = cells[0], cells[7], cells[8], cells[14]
-        if "\0" not in decision_ref:  # PostgreSQL cannot be asked for such a one, and no decision has it
-            found.decision_refs.append(decision_ref.strip())
-        if phone.strip() and not (preferred.strip() == "email" and email.strip()):
-            found.texts += 1
-        elif email.strip():
-            found.mails += 1
+    refs = (cells[0].strip() for cells in _whole(chunk, found.header))
+    # PostgreSQL cannot be asked for one with a NUL, and no decision has it.
+    found.decision_refs.extend(ref for ref in refs if "\0" not in ref)
+    texts, mails = count_messages(chunk, found.header)
+    found.texts += texts
+    found.mails += mails
+
+
+def count_messages(rows: Sequence[Row], header: Header) -> tuple[int, int]:
+    """Texts and e-mails that these rows would send if all of them were granted."""
+    texts = mails = 0
+    for cells in _whole(rows, header):
+        phone, email, preferred = cells[7].strip(), cells[8].strip(), cells[14].strip()
+        if phone and not (preferred == "email" and email):
+            texts += 1
+        elif email:
+            mails += 1
+    return texts, mails
 
 
 def _whole(chunk: Sequence[Row], header: Header) -> Iterator[tuple[str, ...]]:

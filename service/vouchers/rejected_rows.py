@@ -30,11 +30,11 @@ class RejectedRow(NamedTuple):
 
 
 def reason(code: str, details: Mapping[str, Detail], language: str) -> str:
-    """`granted: a whole number from 1 to …. ` before the sentence, for an error that lists fields."""
+    """For an error that lists fields `granted: a whole number from 1 to ….`: its own sentence says no more."""
     listed = details.get("fields")
     faults = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     fields = "; ".join(f"{fault['field']}: {reword(fault['reason'], language)}" for fault in faults)
-    return f"{fields}. {problem(code, details, language).detail}" if fields else problem(code, details, language).detail
+    return f"{fields}." if fields else problem(code, details, language).detail
 
 
 def csv_head(header: Header) -> str:

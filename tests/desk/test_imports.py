@@ -29,7 +29,7 @@ async def test_a_file_is_looked_at_granted_and_its_faulty_rows_come_back(here: I
     preview = await shown(browser, page)
     assert "3 rows" in preview
     assert "1 decision is there already" in preview
-    assert "At most 2 text messages and 0 e-mails are sent" in preview
+    assert "At most 1 text messages and 0 e-mails are sent" in preview
     assert "It begins at once" in preview
     assert "Of the first 3 rows 1 would be rejected" in preview
     assert "is not a mobile number" in preview or "mobile" in preview

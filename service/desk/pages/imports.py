@@ -113,7 +113,7 @@ async def show_import(call: PageCall) -> PageReply:
         faults=[] if faults is None else _in_words(faults, call.language),
         faulty=0 if faults is None else len(faults.rejected),
         checked=0 if faults is None else faults.checked,
-        sending=_sending(found, call.resources.settings, until),
+        sending=_sending(found, faults, call.resources.settings, until),
         columns=[name for name in found.columns if name.strip().lower() not in NOTES],
     )
 
@@ -203,10 +203,14 @@ def _waits(found: Import) -> bool:
     return found.state is ImportState.GRANTING and not (found.done and is_due)
 
 
-def _sending(found: Import, settings: Settings, quiet_until: datetime | None) -> Sending:
-    """Rows that are there already send nothing; which of the others are faulty is not known yet."""
-    share = max(found.rows - found.known, 0) / found.rows
-    texts, mails = ceil(found.texts * share), ceil(found.mails * share)
+def _sending(found: Import, faults: Faults | None, settings: Settings, quiet_until: datetime | None) -> Sending:
+    """Rows that are there already send nothing, nor do those seen to be faulty: the first ones of a long file.
+
+    Which rows are there already is known by their number alone, so their part of all the others is taken off."""
+    faulty = faults or Faults(0, (), 0, 0)
+    whole = max(found.rows - len(faulty.rejected), 0)
+    share = max(whole - found.known, 0) / whole if whole else 0
+    texts, mails = ceil((found.texts - faulty.texts) * share), ceil((found.mails - faulty.mails) * share)
     rate, budget = settings.sms_per_second, settings.sms_parts_per_day
     return Sending(
         texts=texts,

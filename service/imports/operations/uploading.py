@@ -17,7 +17,7 @@ from service.attention.operations import resolve_about_import
 from service.crypto import Keys
 from service.db import Connection, Pool, autocommit, transaction
 from service.imports import queries
-from service.imports.files import ReadFile, read_file, stored_header, unpack_rejected, unpack_rows
+from service.imports.files import ReadFile, count_messages, read_file, stored_header, unpack_rejected, unpack_rows
 from service.imports.model import (
     CHUNK_ROWS,
     UNFINISHED_MAX,
@@ -62,6 +62,9 @@ class Faults:
 
     checked: int
     rejected: Sequence[Rejected]
+    texts: int
+    """That the rejected rows would have sent; and `mails`."""
+    mails: int
 
 
 async def upload(pool: Pool, keys: Keys, *, organiser_id: UUID, name: str, content: bytes, actor: str) -> UUID:
@@ -124,7 +127,9 @@ async def first_faults(
         for place, sealed in chunks
         for row in unpack_rows(open_sealed(keys, sealed, "chunk", found.import_id, place))
     ]
-    return Faults(len(rows), intake.check(rows))
+    rejected = intake.check(rows)
+    texts, mails = count_messages([each.row for each in rejected], intake.header)
+    return Faults(len(rows), rejected, texts, mails)
 
 
 async def quiet_until(conn: Connection, quiet: QuietHours) -> datetime | None:
