@@ -84,7 +84,8 @@ def world(data: Path) -> World:
     return World(told["base_url"], told["sandbox_url"], told["organiser_key"], told["provider_key"])
 
 
-# Whom the story meets with dead, from which step on: what each of them does then is what the step waits for.
+# Whom the story meets with dead, from which step on. Not the web process while a receipt is under way: a gateway brings
+# one a few times only, and on a slow machine the service asks after the text later than the story waits.
 KILLED_AT_STEP = {1: "worker", 4: "web", 6: "valkey", 7: "postgres", 9: "sandbox"}
 
 
@@ -194,9 +195,9 @@ def test_it_survives_kill_9_of_each_process_in_a_story_of_its_own_and_stops_when
     data = tmp_path / "data"
     with running_demo(data, tmp_path) as demo:
         until(lambda: "stays up" in (tmp_path / "output").read_text(), timeout_s=120)
-        for name in ("web", "worker", "valkey", "postgres", "sandbox"):
+        for number, name in KILLED_AT_STEP.items():
             pid = pids(data)[name]
-            failed = asyncio.run(play_again(data, {2: name}))
+            failed = asyncio.run(play_again(data, {number: name}))
             assert failed is None, f"after kill -9 of {name}: {failed}"
             until(lambda name=name, pid=pid: pids(data)[name] != pid)
         assert asyncio.run(play_again(data)) is None
