@@ -28,6 +28,7 @@ from service.vouchers.decisions import PostedDecision, read_decision
 from service.vouchers.operations.bulk import issue_vouchers
 
 REMINDED_BEFORE, REMINDED_AFTER, LISTED_AFTER = timedelta(days=14), timedelta(days=3), timedelta(days=4)
+OPEN_SINCE = timedelta(days=10)  # what was listed before that has been dealt with
 UNUSED_KNOWN = timedelta(weeks=8)
 """Of vouchers older than that nobody looks up when their family was reminded to use them."""
 NO_SUCH_NUMBER = "30005"
@@ -295,7 +296,8 @@ def _never_used(organiser_id: UUID, placed: Placed, day: date) -> Iterator[Seque
     planned = placed.planned
     for kind, at, _fields in _reminders(planned, day):
         listed_at = at + LISTED_AFTER
-        if kind == "reminder_unused" and listed_at.date() < day <= planned.valid_to and not planned.visits:
+        is_open = day - OPEN_SINCE <= listed_at.date() < day <= planned.valid_to
+        if kind == "reminder_unused" and is_open and not planned.visits:
             yield organiser_id, uuid4(), "never_used", placed.ids["voucher_id"], listed_at
 
 

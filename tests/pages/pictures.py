@@ -82,7 +82,40 @@ async def of_the_vouchers(page: Page, reference: str) -> None:
     await page.get_by_role("heading", name=f"Voucher {reference}").wait_for()
     await picture(page, "desk-voucher")
     await page.goto("/desk/attention")
-    await picture(page, "desk-attention")
+    await picture(page, "desk-attention", is_whole=False)
+
+
+async def of_the_office(page: Page) -> None:
+    """What an organiser's admin looks at: the weeks, the region, a file, next year's rules, an approval of its own."""
+    for name, path in (
+        ("overview", "/desk/overview"),
+        ("overview-region", "/desk/overview/region"),
+        ("desk-import", "/desk/import"),
+        ("desk-programme", "/desk/programmes/kotipalvelu"),
+    ):
+        await page.goto(path)
+        await picture(page, name)
+    await page.goto("/desk/import")
+    await page.get_by_role("table").get_by_role("link").first.click()
+    await picture(page, "desk-import-done")
+    await page.goto("/desk/providers/9000404-7")
+    await page.get_by_text("End approvals").click()
+    await page.get_by_label("Why").fill("asks for it")
+    await page.get_by_role("button", name="See whom it concerns").click()
+    await picture(page, "desk-provider-end")
+
+
+async def of_a_family(browser: Browser, told: dict[str, Any]) -> None:
+    """The page behind the newest link that the sandbox's inbox has, on a phone."""
+    context = await browser.new_context(
+        base_url=told["base_url"], viewport={"width": PHONE[0], "height": PHONE[1]}, locale="en-GB"
+    )
+    page = await context.new_page()
+    answer = await page.request.get(f"{told['sandbox_url']}/mail")
+    links = re.findall(r"/f/[\w-]{80,}", json.dumps(await answer.json()))
+    await page.goto(f"{links[-1]}?lang=en")
+    await picture(page, "family")
+    await context.close()
 
 
 async def of_the_provider(page: Page, code: str) -> None:
@@ -113,8 +146,10 @@ async def run(told: dict[str, Any]) -> None:
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         async with signed_in(browser, home, told["desk_login"], DESKTOP) as page:
             await of_the_desk(page)
+            await of_the_office(page)
             await of_the_vouchers(page, f"KP-{today:%y%m%d}-02")
             code = await code_sent_to(page, told["sandbox_url"], "+358405550177")
+        await of_a_family(browser, told)
         async with signed_in(browser, home, told["provider_login"], PHONE) as page:
             await of_the_provider(page, code)
             await page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
