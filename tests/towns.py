@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -109,7 +109,10 @@ async def running_town(database_url: str, redis_url: str, folder: Path, **change
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     pace = {"sent_after_s": 0.01, "delivered_after_s": 0.02}
-    async with running_sandbox(folder / "data", inbound_url=f"{public_url}/hooks/twilio/inbound", **pace) as sandbox:
+    async with AsyncExitStack() as phones:
+        sandbox = await phones.enter_async_context(
+            running_sandbox(folder / "data", inbound_url=f"{public_url}/hooks/twilio/inbound", **pace)
+        )
         settings = settings_for(
             database_url,
             redis_url,
@@ -126,3 +129,4 @@ async def running_town(database_url: str, redis_url: str, folder: Path, **change
         )
         async with install(settings, port=port) as here, delivering(here) as dispatcher:
             yield Town(here, sandbox, public_url, dispatcher)
+            await phones.aclose()  # nobody calls an application that closes

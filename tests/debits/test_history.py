@@ -442,7 +442,10 @@ async def test_an_export_that_is_left_gives_its_connection_and_its_turn_back(pas
         await chunks.aclose()
     assert past.get_idle_size() == past.get_size()
     async with past.acquire() as conn:
-        left = await conn.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+        left = await conn.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        )
     assert left == 0
 
 

@@ -38,9 +38,8 @@ async def choose(page: Page, content: str) -> None:
     await page.get_by_role("button", name="Look at the file").click()
 
 
-@pytest.mark.parametrize(
-    "viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
 async def test_a_file_is_followed_to_its_end_and_its_rejected_rows_are_downloaded(
     database_url: str, redis_url: str, viewport: dict[str, int]
 ) -> None:

@@ -16,12 +16,10 @@ from tests.pages.world import furnished
 
 # Where people spend their days. `make proofs`, and with it CI, looks at all the others in every light.
 MOST_USED = {
-    "sign-in",
     "provider-code",
     "provider-visits-lookup_id-confirm",
     "desk",
     "desk-vouchers-voucher_id",
-    "desk-overview",
     "directory",
     "f-link",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from playwright.async_api import Page, Route
 
 from tests.chromium import IN_CHROMIUM, open_chromium
@@ -28,6 +29,7 @@ async def painted(page: Page) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_a_script_that_never_comes_keeps_no_page_from_being_seen(database_url: str, redis_url: str) -> None:
     asked: list[str] = []
 

@@ -146,6 +146,7 @@ async def _no_picture(page: Page, name: str) -> None:
     return None
 
 
+@pytest.mark.slow
 async def test_a_passkey_is_made_and_used_as_the_second_step(
     chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
 ) -> None:

@@ -272,8 +272,8 @@ async def test_a_voucher_that_is_busy_is_not_charged_later_and_unseen(
         ("8,25", "enintään 8 t"),
         ("kiitos", "ei saanut selvää"),
         ("30.2. 2", "ei ole kalenterissa"),
-        ("1,1", "askel on 15 min"),
-        ("7:50", "askel on 15 min"),
+        ("1,1", "15 min välein"),
+        ("7:50", "15 min välein"),
     ],
 )
 async def test_what_cannot_be_charged_is_told_with_its_reason(door: Door, typed: str, said: str) -> None:

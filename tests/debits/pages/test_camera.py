@@ -72,6 +72,7 @@ async def open_camera(page: Page) -> None:
     await page.get_by_role("button", name="Read with the camera").click()
 
 
+@pytest.mark.slow
 async def test_a_code_before_the_camera_opens_its_voucher(here: Installation, tmp_path: Path) -> None:
     _, code = await family(here)
     digits = code.replace(" ", "")
