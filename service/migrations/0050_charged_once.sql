@@ -1,7 +1,8 @@
 -- A visit is charged once, also when only a part of it was taken, when a worker texts what the office has charged or booked,
 -- and when the repeat finds the week full. Of three functions, what is new: is_double compares what was asked, and what was
--- taken, and knows how little a text tells; write_debit keeps what was asked; check_charge tells in a refusal of a full week
--- or of too little value that a visit like this one is there already. Nothing else in them is changed (0035, 0048).
+-- taken, and knows how little a text tells; write_debit keeps what was asked; check_charge tells what is certain
+-- before what is asked (whoever answers that a visit is another one is not told only then that the week is full), and tells
+-- in a refusal of a full week or of too little value that a visit like this one is there already. The rest is as in 0035.
 
 -- What was asked for where only a part of it was charged. NULL: as much as was charged. Not looked for in the rows that are
 -- there, which have none: debits would wait meanwhile.
