@@ -192,7 +192,9 @@ async def test_three_wrong_pins_lock_until_the_office_lifts_it_with_a_new_pin(do
     door.worker = await door.office("unlock")
     assert door.worker["state"] == "active"
     assert ": veloitettu" in await door.say(f"{door.code} 2 {door.pin}")
-    actions = await door.town.here.resources.pool.fetch("SELECT action FROM audit WHERE action LIKE 'worker%'")
+    actions = await door.town.here.resources.pool.fetch(
+        "SELECT action FROM audit WHERE action LIKE 'worker%' ORDER BY audit_id"
+    )
     assert [row["action"] for row in actions] == ["worker_added", "worker_unlocked"]
 
 
