@@ -10,6 +10,7 @@ from asyncpg import Record
 
 from service.db import Connection
 from service.vouchers.changes import AskedChange, Cap, CapVersion, DecisionVersion, OpenHold, ValueChange
+from service.vouchers.queries.issuing import naming_one
 
 _VERSION = """
 SELECT version_id, voucher_id, decision_ref, asked_from, starts_on, granted, sets_visits, weekly_visits, sets_minutes,
@@ -57,24 +58,28 @@ async def insert_version(
     reason: str,
     created_by: str,
 ) -> bool:
-    """False when the decision_ref has been taken; a rival that is about to take it is waited for."""
-    inserted = await conn.fetchval(
-        INSERT_VERSION,
-        organiser_id,
-        version_id,
-        voucher_id,
-        asked.decision_ref,
-        asked.from_date,
-        starts_on,
-        asked.granted,
-        asked.weekly_visits is not None,
-        asked.weekly_visits.limit if asked.weekly_visits else None,
-        asked.weekly_minutes is not None,
-        asked.weekly_minutes.limit if asked.weekly_minutes else None,
-        asked.valid_to,
-        reason,
-        created_by,
-    )
+    """False when the decision_ref has been taken; a rival that is about to take it is waited for.
+
+    Raises DecisionDiffers when that rival makes a voucher of it.
+    """
+    with naming_one(asked.decision_ref):
+        inserted = await conn.fetchval(
+            INSERT_VERSION,
+            organiser_id,
+            version_id,
+            voucher_id,
+            asked.decision_ref,
+            asked.from_date,
+            starts_on,
+            asked.granted,
+            asked.weekly_visits is not None,
+            asked.weekly_visits.limit if asked.weekly_visits else None,
+            asked.weekly_minutes is not None,
+            asked.weekly_minutes.limit if asked.weekly_minutes else None,
+            asked.valid_to,
+            reason,
+            created_by,
+        )
     return inserted is not None
 
 

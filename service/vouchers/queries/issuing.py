@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from asyncpg import UniqueViolationError
+
 from service.db import Connection
 from service.vouchers.decisions import NewDecision
+from service.vouchers.model import DecisionDiffers
 
 
 class SealedCode(NamedTuple):
@@ -31,6 +36,20 @@ class SealedContact(NamedTuple):
     email_sealed: bytes | None
     email_index: bytes | None
     preferred: str
+
+
+@contextmanager
+def naming_one(decision_ref: str) -> Iterator[None]:
+    """Raises DecisionDiffers when a new and a later decision with this decision_ref are stored at the same moment.
+
+    The transaction is lost with it. What was committed before is seen without: migration 0058 says why both are needed.
+    """
+    try:
+        yield
+    except UniqueViolationError as error:
+        if error.constraint_name != "decision_ref_names_one":
+            raise
+        raise DecisionDiffers(decision_ref=decision_ref) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +105,39 @@ async def insert_voucher(
     code: SealedCode,
     created_by: str,
 ) -> Inserted:
-    row = await conn.fetchrow(
-        INSERT_VOUCHER,
-        organiser_id,
-        decision_id,
-        decision.decision_ref,
-        decision.programme.programme,
-        decision.status.value,
-        decision.client_ref,
-        decision.granted,
-        *decision.weekly_caps,
-        decision.valid_from,
-        decision.valid_to,
-        fingerprint,
-        created_by,
-        voucher_id,
-        decision.programme.unit.value,
-        code.code_id,
-        decision.initials,
-        decision.municipality,
-        contact.language,
-        contact.phone_sealed,
-        contact.phone_index,
-        contact.email_sealed,
-        contact.email_index,
-        code.sealed,
-        code.sealed_key,
-        code.last_four,
-        code.code_index,
-        code.index_key,
-        code.previous_index,
-        contact.preferred,
-    )
+    with naming_one(decision.decision_ref):
+        row = await conn.fetchrow(
+            INSERT_VOUCHER,
+            organiser_id,
+            decision_id,
+            decision.decision_ref,
+            decision.programme.programme,
+            decision.status.value,
+            decision.client_ref,
+            decision.granted,
+            *decision.weekly_caps,
+            decision.valid_from,
+            decision.valid_to,
+            fingerprint,
+            created_by,
+            voucher_id,
+            decision.programme.unit.value,
+            code.code_id,
+            decision.initials,
+            decision.municipality,
+            contact.language,
+            contact.phone_sealed,
+            contact.phone_index,
+            contact.email_sealed,
+            contact.email_index,
+            code.sealed,
+            code.sealed_key,
+            code.last_four,
+            code.code_index,
+            code.index_key,
+            code.previous_index,
+            contact.preferred,
+        )
     assert row is not None
     return Inserted(decision=row["decision"], code=row["code"])
 
