@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from service.channels.operations import claim_due
-from service.db import transaction
+from service.db import Connection, transaction
 from service.sandbox.sample import FAMILY_SERVICES
 from tests.installations import Installation
 
@@ -82,3 +82,21 @@ async def family(here: Installation, **changes: Any) -> Family:
 
 def day(text: str) -> date:
     return date.fromisoformat(text)
+
+
+async def multiply_visits(conn: Connection, voucher_id: UUID, times: int) -> None:
+    """Let the only visit of a voucher, and each message about it, be there so many times: two on a day, backwards.
+
+    By the database alone: a test of what is shown for a long life need not live it. The balance stays that of one.
+    """
+    for table, key, ids, changes in (
+        ("entries", "voucher_id", "entry_id", "'service_date', t.service_date - n / 2"),
+        ("messages", "subject_id", "message_id", "'created_at', t.created_at - n / 2 * interval '1 day'"),
+    ):
+        await conn.execute(
+            f"INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object("
+            f"'{ids}', gen_random_uuid(), {changes}))).* FROM {table} t, generate_series(1, $2 - 1) n"
+            f" WHERE t.{key} = $1",
+            voucher_id,
+            times,
+        )

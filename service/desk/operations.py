@@ -16,7 +16,7 @@ from service import audit
 from service.channels.contacts import EmailInvalid, PhoneNotMobile, parse_email, parse_mobile
 from service.crypto import Keys
 from service.db import Connection
-from service.debits.operations import visits_of_voucher
+from service.debits.operations import visit_of_voucher
 from service.desk import queries
 from service.vouchers import operations as vouchers
 from service.vouchers.changes import VoucherHistory
@@ -106,9 +106,10 @@ async def _all_of(conn: Connection, keys: Keys, organiser_id: UUID, searches: Se
     return sorted(found.values(), key=attrgetter("voucher_id"), reverse=True)
 
 
-async def visits_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
-    """Every charge and reversal of a voucher, oldest entry first."""
-    return await visits_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+async def visit_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID, debit_id: UUID) -> Record | None:
+    """One charge of a voucher; None for what was never charged to it."""
+    found = await visit_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id, debit_id=debit_id)
+    return next((entry for entry in found if entry["entry_id"] == debit_id and entry["kind"] == "debit"), None)
 
 
 async def log_of(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[Record]:
@@ -173,7 +174,7 @@ async def live_in_programme(conn: Connection, *, organiser_id: UUID, programme: 
     return await queries.count_live(conn, organiser_id=organiser_id, programme=programme, day=day)
 
 
-def value_over_time(voucher: Voucher, history: VoucherHistory, visits: Sequence[Record]) -> Sequence[Event]:
+def value_over_time(voucher: Voucher, history: VoucherHistory, movements: Sequence[Record]) -> Sequence[Event]:
     """Every change of a voucher's value, oldest first. What is held counts as there: it is not charged yet."""
     signs = {"raised": 1, "lowered": -1, "expired": -1, "cancelled": -1}
     changes = [
@@ -183,8 +184,8 @@ def value_over_time(voucher: Voucher, history: VoucherHistory, visits: Sequence[
     changed = sum(amount for _, kind, amount, _, _ in changes if kind in ("raised", "lowered"))
     changes.append((voucher.created_at, "granted", voucher.granted - changed, None, voucher.valid_from))
     changes += [
-        (visit["entered_at"], visit["kind"], -visit["amount"], visit["provider"], visit["service_date"])
-        for visit in visits
+        (each["entered_at"], each["kind"], -each["amount"], each["provider"], each["service_date"])
+        for each in movements
     ]
     left, events = 0, []
     for at, kind, amount, who, day in sorted(changes, key=lambda change: change[0]):

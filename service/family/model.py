@@ -117,7 +117,7 @@ class FamilyVisit:
 
 
 def group_visits(entries: Iterable[Entry]) -> list[FamilyVisit]:
-    """Charges and what was taken back of them, in the order of entry, as visits: the newest day first."""
+    """Charges, each before what was taken back of it, as visits in the same order."""
     visits: dict[UUID, FamilyVisit] = {}
     for entry in entries:
         if entry["kind"] == "debit":
@@ -129,7 +129,7 @@ def group_visits(entries: Iterable[Entry]) -> list[FamilyVisit]:
                 voucher_pays_cents=_sum(visit.voucher_pays_cents, entry["pays_cents"]),
                 family_pays_cents=_sum(visit.family_pays_cents, entry["own_cents"]),
             )
-    return sorted(visits.values(), key=lambda visit: (visit.day, visit.entered_at), reverse=True)
+    return list(visits.values())
 
 
 def _visit(entry: Entry) -> FamilyVisit:

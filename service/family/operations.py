@@ -11,7 +11,8 @@ from service import audit
 from service.crypto import Keys, SealBroken
 from service.db import Connection
 from service.debits.disputes import FAMILY, DebitUnknown, dispute_visit
-from service.debits.operations import WeekUse, visits_of_voucher, week_of_voucher
+from service.debits.history import HistoryPlace
+from service.debits.operations import VisitsPage, WeekUse, visit_of_voucher, visits_of_voucher, week_of_voucher
 from service.family.model import (
     LINK_PATH,
     FamilyLink,
@@ -28,6 +29,8 @@ from service.vouchers.changes import VoucherHistory
 from service.vouchers.model import SENDABLE, FamilyCode, ShownState, Voucher
 
 VIEW_ACTION = "voucher.view_by_link"
+VISITS_SHOWN = 30
+"""Of one page: some twenty kilobytes, and a year of a family that is visited every other week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class FamilyPage:
     organiser: Organiser
     programme: Programme
     visits: Sequence[FamilyVisit]
+    """Some of them, the newest day first; what is left and what is used are of all."""
+    earlier: HistoryPlace | None
+    """Where earlier visits begin; None when there are none."""
     history: VoucherHistory
     week: WeekUse
 
@@ -67,8 +73,17 @@ def link_fields(
     return {link.code_id: {"link": public_url + LINK_PATH + write_link(keys.sealer, link)} for link in links}
 
 
-async def open_page(conn: Connection, keys: Keys, *, link: str, today: date) -> FamilyPage:
-    """What the link opens; that it was opened is noted, once in ten minutes. Raises FamilyLinkDead.
+async def open_page(
+    conn: Connection,
+    keys: Keys,
+    *,
+    link: str,
+    today: date,
+    after: HistoryPlace | None = None,
+    debit_id: UUID | None = None,
+) -> FamilyPage:
+    """What the link opens, with the visits behind a place, or with one alone; that it was opened is noted, once in ten
+    minutes. Raises FamilyLinkDead.
 
     Eleven statements, each a short one by key, on a connection without a transaction: nothing but the note is written.
     """
@@ -76,6 +91,7 @@ async def open_page(conn: Connection, keys: Keys, *, link: str, today: date) -> 
     voucher_id = known.voucher_id
     voucher = await vouchers.find_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
     state = voucher.shown_state(today)
+    visits = await _visits(conn, organiser_id, voucher_id, after, debit_id)
     page = FamilyPage(
         voucher=voucher,
         state=state,
@@ -83,12 +99,24 @@ async def open_page(conn: Connection, keys: Keys, *, link: str, today: date) -> 
         language=known.language,
         organiser=await organiser_by_id(conn, organiser_id),
         programme=await find_programme(conn, organiser_id, voucher.programme),
-        visits=group_visits(await visits_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)),
+        visits=group_visits(visits.entries),
+        earlier=visits.earlier,
         history=await vouchers.voucher_history(conn, organiser_id=organiser_id, voucher_id=voucher_id),
         week=await week_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id),
     )
     await audit.record_view(conn, organiser_id=organiser_id, actor=FAMILY, action=VIEW_ACTION, subject_id=voucher_id)
     return page
+
+
+async def _visits(
+    conn: Connection, organiser_id: UUID, voucher_id: UUID, after: HistoryPlace | None, debit_id: UUID | None
+) -> VisitsPage:
+    if debit_id is None:
+        return await visits_of_voucher(
+            conn, organiser_id=organiser_id, voucher_id=voucher_id, after=after, limit=VISITS_SHOWN
+        )
+    one = await visit_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id, debit_id=debit_id)
+    return VisitsPage(one, None)
 
 
 async def say_it_did_not_happen(

@@ -13,11 +13,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field
 
 from service.channels.rendering import qr_png
 from service.db import autocommit, transaction
+from service.debits.history import HistoryOrder, HistoryPlace, read_cursor, write_cursor
 from service.family import operations
 from service.family.model import LINK_PATH, FamilyLinkDead
 from service.family.operations import FamilyPage
@@ -29,6 +31,7 @@ from service.web.calls import Reply, Stream
 from service.web.pages import PAGE_LANGUAGES, FormModel, PageCall, PageHandler, PageReply, PageRoute, redirect, render
 
 SENTENCE_MAX = 300
+BOOKINGS_SHOWN = 30
 
 
 class DisputeForm(FormModel):
@@ -51,7 +54,7 @@ def by_link(handler: PageHandler) -> PageHandler:
 
 @by_link
 async def show_page(call: PageCall) -> PageReply:
-    """The voucher: its code, what is left, and every visit."""
+    """The voucher: its code, what is left, and its visits, a page at a time."""
     call, page = await _open(call)
     code, today = page.code, helsinki_day(datetime.now(UTC))
     return await render(
@@ -62,6 +65,9 @@ async def show_page(call: PageCall) -> PageReply:
         picture=None if code is None else await asyncio.to_thread(_picture, call, code),
         coming=[each for each in page.history.versions if each.outcome is None],
         here=_address(call),
+        place=_place(call),
+        bookings_shown=BOOKINGS_SHOWN,
+        earlier=None if page.earlier is None else write_cursor(page.earlier),
         now=datetime.now(UTC),
         today=today,
     )
@@ -70,10 +76,17 @@ async def show_page(call: PageCall) -> PageReply:
 @by_link
 async def show_visit(call: PageCall) -> PageReply:
     """One visit, and the question whether it did not happen; once that was said, what comes next."""
-    call, page = await _open(call)
-    visit = page.visit(call.path_id("debit_id", FamilyLinkDead))
-    now = datetime.now(UTC)
-    return await render(call, "family/visit.html", page=page, visit=visit, here=_address(call), now=now)
+    debit_id = call.path_id("debit_id", FamilyLinkDead)
+    call, page = await _open(call, debit_id)
+    return await render(
+        call,
+        "family/visit.html",
+        page=page,
+        visit=page.visit(debit_id),
+        here=_address(call),
+        place=_place(call),
+        now=datetime.now(UTC),
+    )
 
 
 @by_link
@@ -89,14 +102,19 @@ async def dispute(call: PageCall) -> PageReply:
             debit_id=debit_id,
             sentence=form.sentence,
         )
-    return await redirect(call, f"{_address(call)}/visits/{debit_id}")
+    return await redirect(call, f"{_address(call)}/visits/{debit_id}{_place(call)}")
 
 
-async def _open(call: PageCall) -> tuple[PageCall, FamilyPage]:
+async def _open(call: PageCall, debit_id: UUID | None = None) -> tuple[PageCall, FamilyPage]:
     """The page, and the call in the family's own language unless another was chosen."""
     async with autocommit(call.resources.pool) as conn:
         page = await operations.open_page(
-            conn, call.resources.keys, link=call.raw.match_info["link"], today=helsinki_day(datetime.now(UTC))
+            conn,
+            call.resources.keys,
+            link=call.raw.match_info["link"],
+            today=helsinki_day(datetime.now(UTC)),
+            after=_after(call),
+            debit_id=debit_id,
         )
     chosen = call.raw.query.get("lang") in PAGE_LANGUAGES
     if chosen or page.language not in PAGE_LANGUAGES:
@@ -106,6 +124,18 @@ async def _open(call: PageCall) -> tuple[PageCall, FamilyPage]:
 
 def _address(call: PageCall) -> str:
     return LINK_PATH + call.raw.match_info["link"]
+
+
+def _after(call: PageCall) -> HistoryPlace | None:
+    """Behind which visit the list goes on; what is no place of ours is as if it were not there."""
+    place = read_cursor(call.query.get("after", ""))
+    return place if place is not None and place.order is HistoryOrder.SERVED else None
+
+
+def _place(call: PageCall) -> str:
+    """The end of an address from which the way back leads to the same page of the list; empty from the first."""
+    after = _after(call)
+    return "" if after is None else f"?after={write_cursor(after)}"
 
 
 def _picture(call: PageCall, code: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
 from uuid import UUID
 
 import pytest
 
+from service.db import transaction
+from service.desk.pages import vouchers as pages
 from tests.browsers import Browser, sign_in_as
 from tests.debits.pages.desks import form_in, today, words_in
+from tests.families import multiply_visits
 from tests.installations import Installation
 
 
@@ -64,6 +69,46 @@ async def test_one_voucher_shows_its_life_and_never_its_code_or_contact(here: In
     await browser.get(f"/desk/vouchers/{made['voucher_id']}")
     async with here.resources.pool.acquire() as conn:
         assert await conn.fetchval("SELECT count(*) FROM audit WHERE action = 'voucher.view'") == 1
+
+
+async def test_a_voucher_with_500_visits_and_messages_is_light_and_shows_all_of_them(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await here.decide(decision_ref="KH-9")
+    body = {"code": await here.code_of(made["voucher_id"]), "amount": 60}
+    assert (await here.call("9000101-4", "POST", "/v1/debits", body, key="visit-1")).status == 201
+    async with transaction(here.resources.pool) as conn:
+        await multiply_visits(conn, UUID(made["voucher_id"]), 500)
+        messages = await conn.fetchval("SELECT count(*) FROM messages")
+    browser = await sign_in_as(here, "caseworker")
+    base = f"/desk/vouchers/{made['voucher_id']}"
+    first = await (await browser.get(base)).text()
+    assert len(first.encode()) < 60_000
+    monkeypatch.setattr(pages, "ROWS", 170)  # fewer pages: a test shall not take long
+    monkeypatch.setattr(pages, "MESSAGES", 170)
+    for name, each, count in (
+        ("visits", r"/visits/([0-9a-f-]{36})/dispute", 500),
+        ("messages", r"<li><p><strong>([^<]+)</strong>", messages),
+        ("value", r"<td data-label=\"Difference\"([^<]+)</td>", 501),
+    ):
+        found: list[str] = []
+        path = base
+        while path:
+            page = await (await browser.get(path)).text()
+            assert "11 h left" in page
+            part = re.findall(each, page)
+            assert 0 < len(part) <= 170
+            found += part
+            onward = re.search(rf'href="([^"]+#{name})">(Earlier|Later)', page)
+            path = html.unescape(onward.group(1)) if onward else ""
+        assert len(found) == count, name
+        assert len(set(found)) == count or name != "visits"
+        assert f'<a href="{base}#{name}">The newest' in page
+    monkeypatch.undo()
+    for wrong in ("visits=x", "value=-1&messages=x&bookings=x", "value=9999999&messages=" + made["voucher_id"]):
+        page = await (await browser.get(f"{base}?{wrong}")).text()
+        for sign in ("/dispute", "<li><p>", 'data-label="Difference"'):
+            assert page.count(sign) == first.count(sign) > 0, (wrong, sign)
 
 
 async def test_another_organisers_voucher_is_not_there(here: Installation) -> None:

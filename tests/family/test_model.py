@@ -113,7 +113,7 @@ def entry(number: int, **changes: Any) -> dict[str, Any]:
 
 def test_what_was_taken_back_belongs_to_its_visit() -> None:
     back = {"kind": "reversal", "reverses": UUID(int=1), "amount": -30, "pays_cents": -2000, "own_cents": -100}
-    newest, visit = group_visits([entry(1), entry(2, service_date=date(2026, 11, 21)), entry(3, **back)])
+    newest, visit = group_visits([entry(2, service_date=date(2026, 11, 21)), entry(1), entry(3, **back)])
     assert newest.debit_id == UUID(int=2)
     assert (visit.amount, visit.taken_back, visit.voucher_pays_cents, visit.family_pays_cents) == (90, 30, 4000, 400)
     assert visit.can_be_disputed(NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,8 +12,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.db import Pool, transaction
+from service.debits.history import HistoryPlace, write_cursor
+from service.family import operations
 from service.sandbox.sample import COUNTY, FAMILY_SERVICES
 from tests.browsers import Browser
+from tests.families import multiply_visits
 from tests.installations import PUBLIC_URL, Installation, install, settings_for
 
 PROVIDER = FAMILY_SERVICES.business_id
@@ -132,6 +136,46 @@ async def test_what_was_taken_back_or_is_old_is_not_asked_for(here: Installation
         assert answer.status in (409, 422)
         assert "Seteli" not in await answer.text()
     assert await disputes(here) == (0, 0, 0)
+
+
+async def test_a_page_of_a_voucher_with_500_visits_is_light_and_all_of_them_can_be_reached(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voucher_id, link = await granted(here)
+    back = await charge(here, voucher_id, 90)
+    answer = await here.call(PROVIDER, "POST", f"/v1/debits/{back}/reverse", {"amount": 30, "reason": "x"}, key="part")
+    assert answer.status == 201
+    async with transaction(here.resources.pool) as conn:
+        await multiply_visits(conn, UUID(voucher_id), 500)
+        every = {str(row["entry_id"]) for row in await conn.fetch("SELECT entry_id FROM entries WHERE kind = 'debit'")}
+    assert len(every) == 500
+    assert len((await shown(here, link)).encode()) < 30_000
+    monkeypatch.setattr(operations, "VISITS_SHOWN", 130)  # fewer pages: a test shall not take long
+    newest = re.findall(r'id="visits?[^>]*>[^<]*', await shown(here, link))
+    found: list[str] = []
+    path = link
+    while path:
+        page = await shown(here, path)
+        assert "12 h" in page, "what was granted"
+        ids = re.findall(r'id="visit-([0-9a-f-]{36})"', page)
+        assert 0 < len(ids) <= 130
+        found += ids
+        last = path
+        onward = re.search(r'href="([^"]+)#visits">Earlier visits', page)
+        path = html.unescape(onward.group(1)) if onward else ""
+    assert len(found) == 500
+    assert set(found) == every
+    assert "Taken back" not in page
+    assert "Taken back" in await shown(here, link), "with its visit, on its page"
+    # Whoever asks about a visit comes back to where it stands.
+    asked = re.search(rf'href="({re.escape(link)}/visits/{found[-1]}\?after=[^"]+)"', page)
+    assert asked is not None
+    question = await shown(here, html.unescape(asked.group(1)))
+    assert f'href="{last}#visit-{found[-1]}"' in question
+    said = await Browser(here).post(html.unescape(asked.group(1)), {"sentence": "Nobody came."})
+    assert (said.status, said.headers["Location"]) == (303, asked.group(1))
+    for wrong in ("x", "A" * 40, write_cursor(HistoryPlace(UUID(found[40])))):
+        assert re.findall(r'id="visits?[^>]*>[^<]*', await shown(here, f"{link}?after={wrong}")) == newest
 
 
 async def test_another_familys_visit_cannot_be_touched(here: Installation) -> None:

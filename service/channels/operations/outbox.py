@@ -181,9 +181,17 @@ class ShownMessage:
     suppressed_for: str | None = None  # why its contact must not be written to, when that is the reason
 
 
-async def timeline(conn: Connection, organiser_id: UUID, subject_id: UUID) -> list[ShownMessage]:
-    """Every message about a subject with its attempts, their receipts and reasons; newest last. No contents."""
-    messages = await queries.select_messages(conn, organiser_id=organiser_id, subject_id=subject_id)
+async def timeline(
+    conn: Connection, organiser_id: UUID, subject_id: UUID, *, before: UUID | None = None, limit: int | None = None
+) -> list[ShownMessage]:
+    """Messages about a subject with their attempts, receipts and reasons; newest last. No contents.
+
+    All of them, or so many of the newest, or of those that were queued before one.
+    """
+    newest_first = await queries.select_messages(
+        conn, organiser_id=organiser_id, subject_id=subject_id, before=before, limit=limit
+    )
+    messages = newest_first[::-1]
     attempts = await queries.select_attempts(
         conn, organiser_id=organiser_id, message_ids=[row["message_id"] for row in messages]
     )

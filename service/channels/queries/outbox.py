@@ -166,16 +166,23 @@ async def readdress_fallbacks(
     await conn.execute(READDRESS_FALLBACKS, organiser_id, subject_id, *columns)
 
 
+# Behind a message that is not there: everything, as if none had been named.
 SELECT_MESSAGES = """
 SELECT message_id, kind, channel, language, recipient_hint, fallback_of, state, reason, suppressed_for, requested_by,
        created_at, due_at, accepted_at, delivered_at
   FROM messages WHERE organiser_id = $1 AND subject_id = $2
- ORDER BY created_at, message_id
+   AND COALESCE(
+       (created_at, message_id) < (SELECT b.created_at, b.message_id FROM messages b
+                                    WHERE b.organiser_id = $1 AND b.subject_id = $2 AND b.message_id = $3), true)
+ ORDER BY created_at DESC, message_id DESC LIMIT $4
 """
 
 
-async def select_messages(conn: Connection, *, organiser_id: UUID, subject_id: UUID) -> Sequence[Record]:
-    return await conn.fetch(SELECT_MESSAGES, organiser_id, subject_id)
+async def select_messages(
+    conn: Connection, *, organiser_id: UUID, subject_id: UUID, before: UUID | None, limit: int | None
+) -> Sequence[Record]:
+    """So many of the messages before one, newest first; all of them without a limit."""
+    return await conn.fetch(SELECT_MESSAGES, organiser_id, subject_id, before, limit)
 
 
 SELECT_ATTEMPTS = """

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
+from uuid import UUID
 
 from service.channels.languages import SERVED
 from service.channels.operations import list_pauses
-from service.db import autocommit, transaction
+from service.db import Connection, autocommit, transaction
+from service.debits.history import read_cursor, write_cursor
+from service.debits.operations import disputed_visits, movements_of_voucher, visits_of_voucher
 from service.desk import operations
 from service.desk.operations import Event
 from service.desk.pages.actions import offered
 from service.desk.pages.decisions import DeliveringResources, programme_names
 from service.desk.pages.forms import APPROVERS, CASEWORK, Ref, today, with_words
 from service.vouchers import operations as vouchers
+from service.vouchers.changes import OpenHold
 from service.vouchers.model import Voucher, VoucherUnknown
 from service.vouchers.timeline import tell_attempt, tell_message, tell_receipt
 from service.web.pages import N_, FormModel, PageCall, PageReply, PageRoute, render
 
 RECENT = 20
+ROWS = 30
+"""Of a table of visits, bookings or changes of value; the rest is behind a link, however long a voucher lives."""
+MESSAGES = 20
 CHART_WIDTH, CHART_HEIGHT = 600, 120
 KINDS = {
     "voucher": N_("The code"),
@@ -89,21 +96,74 @@ async def search(call: PageCall) -> PageReply:
 
 
 async def show_voucher(call: PageCall) -> PageReply:
-    """Everything about one voucher. That it was read is noted, with who read it."""
+    """Everything about one voucher, the newest of it first. That it was read is noted, with who read it."""
     resources, organiser_id = call.resources, call.visitor.owner_id
     voucher_id = call.path_id("voucher_id", VoucherUnknown)
+    behind = read_cursor(call.query.get("visits", ""))
     async with transaction(resources.pool) as conn:
         view = await vouchers.voucher_view(
             conn, resources.keys, organiser_id=organiser_id, voucher_id=voucher_id, today=today()
         )
         history = await vouchers.voucher_history(conn, organiser_id=organiser_id, voucher_id=voucher_id)
-        visits = await operations.visits_of(conn, organiser_id=organiser_id, voucher_id=voucher_id)
-        messages = await vouchers.voucher_messages(conn, organiser_id=organiser_id, voucher_id=voucher_id)
-        because = await vouchers.reasons_given(conn, organiser_id=organiser_id, voucher_id=voucher_id)
-        pauses = {pause.gateway: pause for pause in await list_pauses(conn)}
+        visits = await visits_of_voucher(
+            conn,
+            organiser_id=organiser_id,
+            voucher_id=voucher_id,
+            after=behind,
+            limit=ROWS,
+        )
+        disputed = await disputed_visits(conn, organiser_id=organiser_id, voucher_id=voucher_id, limit=ROWS + 1)
+        movements = await movements_of_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+        messages = await _messages(call, conn, voucher_id)
         names = await programme_names(call, conn)
         await operations.record_view(conn, organiser_id=organiser_id, voucher_id=voucher_id, actor=call.visitor.actor)
-    gateways = cast(DeliveringResources, resources).delivery.gateway_names
+    events = operations.value_over_time(view.voucher, history, movements)
+    holds, holds_from = _from_hold(history.holds, call.query.get("bookings", ""))
+    until = _until(events, call.query.get("value", ""))
+    return await render(
+        call,
+        "desk/voucher.html",
+        view=view,
+        voucher=view.voucher,
+        history=history,
+        holds=holds[:ROWS],
+        later_holds=holds[ROWS].hold_id if len(holds) > ROWS else None,
+        visits=visits.entries,
+        earlier_visits=None if visits.earlier is None else write_cursor(visits.earlier),
+        disputed=disputed[:ROWS],
+        more_disputed=len(disputed) > ROWS,
+        **messages,
+        events=events[max(until - ROWS, 0) : until][::-1],
+        earlier_events=until - ROWS if until > ROWS else None,
+        is_behind={
+            "visits": behind is not None,
+            "bookings": holds_from > 0,
+            "value": until < len(events),
+            "messages": "messages" in call.query,
+        },
+        event_words=EVENTS,
+        chart=_chart(events),
+        names=names,
+        language_name=SERVED[view.language].name if view.language in SERVED else view.language,
+        actions=offered(view, today()),
+        may_see_log=call.visitor.role in APPROVERS,
+    )
+
+
+async def _messages(call: PageCall, conn: Connection, voucher_id: UUID) -> dict[str, Any]:
+    """The newest messages or those before one, newest first, in words; and before which there are earlier ones."""
+    organiser_id = call.visitor.owner_id
+    found = await vouchers.voucher_messages(
+        conn,
+        organiser_id=organiser_id,
+        voucher_id=voucher_id,
+        before=_id_or_none(call.query.get("messages", "")),
+        limit=MESSAGES + 1,
+    )
+    shown = found[-MESSAGES:]
+    because = await vouchers.reasons_given(conn, organiser_id=organiser_id, voucher_id=voucher_id)
+    pauses = {pause.gateway: pause for pause in await list_pauses(conn)}
+    gateways = cast(DeliveringResources, call.resources).delivery.gateway_names
     paused = {channel: pauses.get(gateway) for channel, gateway in gateways.items()}
     told = [
         {
@@ -120,25 +180,9 @@ async def show_voucher(call: PageCall) -> PageReply:
                 )
             ],
         }
-        for message in reversed(messages)
+        for message in reversed(shown)
     ]
-    events = operations.value_over_time(view.voucher, history, visits)
-    return await render(
-        call,
-        "desk/voucher.html",
-        view=view,
-        voucher=view.voucher,
-        history=history,
-        visits=visits,
-        messages=told,
-        events=events,
-        event_words=EVENTS,
-        chart=_chart(events),
-        names=names,
-        language_name=SERVED[view.language].name if view.language in SERVED else view.language,
-        actions=offered(view, today()),
-        may_see_log=call.visitor.role in APPROVERS,
-    )
+    return {"messages": told, "earlier_messages": shown[0].message_id if len(found) > MESSAGES else None}
 
 
 async def show_log(call: PageCall) -> PageReply:
@@ -154,6 +198,27 @@ def _shown(found: Sequence[Voucher]) -> Sequence[tuple[Voucher, str]]:
     return [(each, each.shown_state(today()).value) for each in found]
 
 
+def _id_or_none(text: str) -> UUID | None:
+    """What is no id is as if it were not there."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _from_hold(holds: Sequence[OpenHold], text: str) -> tuple[Sequence[OpenHold], int]:
+    """The bookings from one on, and which one that is; all of them when it is gone."""
+    hold_id = _id_or_none(text)
+    place = next((place for place, hold in enumerate(holds) if hold.hold_id == hold_id), 0)
+    return holds[place:], place
+
+
+def _until(events: Sequence[Event], text: str) -> int:
+    """How many of a voucher's first events are looked at. Events are only added, so the number stays good."""
+    asked = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return asked if 0 < asked < len(events) else len(events)
+
+
 def _chart(events: Sequence[Event]) -> str:
     """What was left, as the steps of an SVG path; empty while there is one step alone. The table beside it says it."""
     if len(events) < 2:
@@ -161,12 +226,16 @@ def _chart(events: Sequence[Event]) -> str:
     began, ended = events[0].at, events[-1].at
     span = max((ended - began).total_seconds(), 1.0)
     most = max(max(event.left for event in events), 1)
-    path = ""
+    downs: dict[
+        int, int
+    ] = {}  # of several on one dot the last, or a busy voucher's picture would weigh more than all else
     for event in events:
         across = round((event.at - began).total_seconds() / span * CHART_WIDTH)
-        down = round(CHART_HEIGHT - max(event.left, 0) / most * CHART_HEIGHT) + 2
-        path += f"M{across} {down}" if not path else f"H{across}V{down}"
-    return path
+        downs[across] = round(CHART_HEIGHT - max(event.left, 0) / most * CHART_HEIGHT) + 2
+    (first, level), *steps = downs.items()
+    if not steps:
+        return ""
+    return f"M{first} {level}" + "".join(f"H{across}V{down}" for across, down in steps)
 
 
 PAGES: tuple[PageRoute, ...] = (

@@ -108,10 +108,15 @@ async def first_message(conn: Connection, *, organiser_id: UUID, voucher_id: UUI
     return (await timeline(conn, organiser_id, voucher_id))[0]
 
 
-async def voucher_messages(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Sequence[ShownMessage]:
-    """Every message about a voucher, oldest first, with attempts and receipts. Raises VoucherUnknown."""
+async def voucher_messages(
+    conn: Connection, *, organiser_id: UUID, voucher_id: UUID, before: UUID | None = None, limit: int | None = None
+) -> Sequence[ShownMessage]:
+    """Messages about a voucher, oldest first, with attempts and receipts. Raises VoucherUnknown.
+
+    All of them, or so many of the newest, or of those that were queued before one.
+    """
     await find_voucher(conn, organiser_id=organiser_id, voucher_id=voucher_id)
-    return await timeline(conn, organiser_id, voucher_id)
+    return await timeline(conn, organiser_id, voucher_id, before=before, limit=limit)
 
 
 async def reasons_given(conn: Connection, *, organiser_id: UUID, voucher_id: UUID) -> Mapping[UUID, str]:

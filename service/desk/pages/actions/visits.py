@@ -21,11 +21,10 @@ from service.web.pages import N_, PageCall
 async def find_visit(conn: Connection, call: PageCall, voucher_id: UUID) -> Record:
     """The visit in the address. Raises DebitUnknown: not charged to this voucher."""
     debit_id = call.path_id("debit_id", DebitUnknown)
-    visits = await desk.visits_of(conn, organiser_id=call.visitor.owner_id, voucher_id=voucher_id)
-    for visit in visits:
-        if visit["entry_id"] == debit_id and visit["kind"] == "debit":
-            return visit
-    raise DebitUnknown
+    visit = await desk.visit_of(conn, organiser_id=call.visitor.owner_id, voucher_id=voucher_id, debit_id=debit_id)
+    if visit is None:
+        raise DebitUnknown
+    return visit
 
 
 async def _dispute(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
