@@ -88,12 +88,17 @@ def _decode(content: bytes) -> str:
 
 def _count(found: ReadFile, chunk: Sequence[Row]) -> None:
     """How a good row would be told. Nearly: what is wrong with a row is found when it is granted."""
-    refs = (cells[0].strip() for cells in _whole(chunk, found.header))
-    # PostgreSQL cannot be asked for one with a NUL, and no decision has it.
-    found.decision_refs.extend(ref for ref in refs if "\0" not in ref)
+    found.decision_refs.extend(decision_refs(chunk, found.header))
     texts, mails = count_messages(chunk, found.header)
     found.texts += texts
     found.mails += mails
+
+
+def decision_refs(rows: Sequence[Row], header: Header) -> list[str]:
+    """The decision_ref of each row that has one that may be there."""
+    refs = (cells[0].strip() for cells in _whole(rows, header))
+    # PostgreSQL cannot be asked for one with a NUL, and no decision has it.
+    return [ref for ref in refs if "\0" not in ref]
 
 
 def count_messages(rows: Sequence[Row], header: Header) -> tuple[int, int]:

@@ -28,10 +28,10 @@ async def test_a_file_is_looked_at_granted_and_its_faulty_rows_come_back(here: I
     assert status == 303, page
     preview = await shown(browser, page)
     assert "3 rows" in preview
-    assert "1 decision is there already" in preview
     assert "At most 1 text messages and 0 e-mails are sent" in preview
     assert "It begins at once" in preview
-    assert "Of the first 3 rows 1 would be rejected" in preview
+    assert "Of the first 3 rows 2 would be rejected" in preview, "another decision has that reference"
+    assert "there already" not in preview
     assert "is not a mobile number" in preview or "mobile" in preview
     async with here.resources.pool.acquire() as conn:
         assert await conn.fetchval("SELECT count(*) FROM vouchers") == 1
@@ -55,6 +55,11 @@ async def test_a_file_is_looked_at_granted_and_its_faulty_rows_come_back(here: I
     assert "4,decision_differs," in rows
     status, again = await upload(browser, rows.replace("014 555 0101", "040 555 0101"))
     assert status == 303, again
+    status, twice = await upload(browser, HEADER + line("I-1") + line("I-3") + line("I-3") + line("I-4"))
+    preview = await shown(browser, twice)
+    assert "1 decision is there already" in preview
+    assert "Of the first 4 rows 1 repeats an earlier one" in preview
+    assert "At most 2 text messages" in preview
     assert (await browser.submit(again, f"{again}/grant")).status == 303
     await work(here)
     assert "Granted and on their way 1 There already 0 Rejected 1" in await shown(browser, again)
@@ -63,8 +68,8 @@ async def test_a_file_is_looked_at_granted_and_its_faulty_rows_come_back(here: I
         by = await conn.fetchval("SELECT created_by FROM decisions WHERE decision_ref = 'I-1'")
     assert by.startswith("person:")
     listed = await shown(browser, "/desk/import")
-    assert listed.count("decisions.csv") == 2
-    assert listed.count("Aino Käki") == 2
+    assert listed.count("decisions.csv") == 3
+    assert listed.count("Aino Käki") == 3
 
 
 async def test_reasons_are_in_the_readers_language(here: Installation) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from service.db import transaction
 from service.imports import operations
 from service.imports.model import Import
+from service.imports.operations import Forecast
 from service.quiet_hours import QuietHours
 from service.vouchers.decision_rows import OPTIONAL, REQUIRED
+from service.vouchers.decisions import helsinki_day
 from tests.vouchers.worlds import Site, World
 
 COLUMNS = REQUIRED + OPTIONAL
@@ -20,10 +23,6 @@ NEVER_QUIET = QuietHours(0, 0)
 
 def row(number: int, **changes: object) -> dict[str, object]:
     """A good row, valid for a year from today on."""
-    from datetime import UTC, datetime, timedelta
-
-    from service.vouchers.decisions import helsinki_day
-
     today = helsinki_day(datetime.now(UTC))
     known = {
         "decision_ref": f"KH-{number}",
@@ -80,6 +79,13 @@ async def look(site: Site, world: World, import_id: UUID) -> Import:
         return await operations.find_import(
             conn, site.keys, organiser_id=world.organiser.organiser_id, import_id=import_id
         )
+
+
+async def foresee(site: Site, world: World, import_id: UUID) -> Forecast:
+    found = await look(site, world, import_id)
+    today = helsinki_day(datetime.now(UTC))
+    async with transaction(site.pool) as conn:
+        return await operations.forecast(conn, site.keys, site.settings, found=found, actor="test", today=today)
 
 
 async def download(site: Site, found: Import, language: str = "en") -> list[dict[str, str]]:

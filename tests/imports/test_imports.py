@@ -22,10 +22,10 @@ from service.channels.queries.sending import select_due
 from service.db import Pool, transaction
 from service.imports import operations, queries
 from service.imports.model import TRIES_MAX, ImportNotWaiting, ImportState, ImportsUnfinished, ImportUnknown
-from service.imports.operations import granting
+from service.imports.operations import granting, uploading
 from service.quiet_hours import QuietHours
 from service.vouchers.operations.rows import Intake
-from tests.imports.sending import download, let_go, look, row, send, stored, table, work
+from tests.imports.sending import download, foresee, let_go, look, row, send, stored, table, work
 from tests.vouchers.worlds import ROTATED, ROTATING, Site, World, committed_world
 
 WAITING = """
@@ -114,22 +114,73 @@ async def test_a_nul_deep_in_a_file_rejects_the_row_that_has_it(site: tuple[Site
 async def test_the_problems_of_the_first_rows_are_told_before(site: tuple[Site, World]) -> None:
     here, world = site
     import_id = await send(here, world, table([row(1), row(2, valid_to="2020-01-01"), row(3, programme="none")]))
-    found = await look(here, world, import_id)
-    today = datetime.now(UTC).date()
-    async with transaction(here.pool) as conn:
-        faults = await operations.first_faults(conn, here.keys, here.settings, found=found, actor="test", today=today)
-    assert faults.checked == 3
-    assert [(each.row.line, each.error.code) for each in faults.rejected] == [
+    seen = await foresee(here, world, import_id)
+    assert seen.checked == 3
+    assert [(each.row.line, each.error.code) for each in seen.rejected] == [
         (3, "validity_backwards"),
         (4, "programme_unknown"),
     ]
+
+
+async def test_what_is_foreseen_of_repeated_decisions_is_what_comes_of_them(
+    site: tuple[Site, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, world = site
+    monkeypatch.setattr(uploading, "CHECKED_CHUNKS", 7)
+    first = await send(here, world, table([row(1), row(2)]))
+    await let_go(here, world, first)
+    await work(here)
+    import_id = await send(
+        here,
+        world,
+        table(
+            [
+                row(1),  # there
+                row(2, granted=240),  # there, and otherwise
+                row(2),
+                row(3),
+                row(3),  # repeated
+                row(3, granted=240),  # repeated, and otherwise
+                row(4, valid_to="2020-01-01"),
+                row(4),  # its decision_ref is free: the one before is rejected
+                row(4),
+                *(row(number) for number in range(5, 60)),
+                row(3),  # in a later chunk
+                row(5, client_ref="another"),
+            ]
+        ),
+    )
+    seen = await foresee(here, world, import_id)
+    assert (seen.checked, seen.known, seen.repeated) == (66, 2, 3)
+    assert (seen.texts, seen.mails) == (57, 0)
+    await let_go(here, world, import_id)
+    await work(here)
+    found = await look(here, world, import_id)
+    assert (found.granted, found.already_there, found.rejected) == (57, seen.known + seen.repeated, len(seen.rejected))
+    assert [(str(each.row.line), each.error.code) for each in seen.rejected] == [
+        (each["rejected_line"], each["rejected_code"]) for each in await download(here, found)
+    ]
+
+
+async def test_of_rows_that_are_not_looked_at_what_is_there_sends_nothing(
+    site: tuple[Site, World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, world = site
+    monkeypatch.setattr(uploading, "CHECKED_CHUNKS", 1)
+    first = await send(here, world, table([row(number) for number in range(20)]))
+    await let_go(here, world, first)
+    await work(here)
+    again = await send(here, world, table([row(number) for number in range(40)]))
+    seen = await foresee(here, world, again)
+    assert (seen.checked, seen.known, seen.texts) == (10, 20, 20)
+    assert [*seen.rejected] == []
 
 
 WORKER = """
 import asyncio, sys
 from service.db import open_pool
 from service.imports import operations
-from service.imports.operations import granting
+from service.imports.operations import granting, uploading
 from tests.vouchers.worlds import Site
 
 granting.LEASE_S = 0.3

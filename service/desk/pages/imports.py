@@ -21,7 +21,7 @@ from service.imports.model import (
     ImportState,
     ImportUnknown,
 )
-from service.imports.operations import Faults
+from service.imports.operations import Forecast
 from service.settings import Settings
 from service.vouchers.decision_rows import NOTES, OPTIONAL, REQUIRED
 from service.vouchers.rejected_rows import reason
@@ -54,10 +54,8 @@ class GrantForm(FormModel):
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What granting would send. `minutes` None: as fast as it goes."""
+    """How granting would send. `minutes` None: as fast as it goes."""
 
-    texts: int
-    mails: int
     minutes: int | None
     is_over_budget: bool
     quiet_until: datetime | None
@@ -102,7 +100,7 @@ async def show_import(call: PageCall) -> PageReply:
     async with autocommit(call.resources.pool) as conn:
         found = await _find(call, conn)
         is_waiting = found.state is ImportState.WAITING
-        faults = await _faults(call, conn, found) if is_waiting else None
+        forecast = await _forecast(call, conn, found) if is_waiting else None
         until = await operations.quiet_until(conn, call.resources.settings.quiet_hours) if is_waiting else None
     return await render(
         call,
@@ -110,10 +108,9 @@ async def show_import(call: PageCall) -> PageReply:
         each=found,
         waits=_waits(found),
         title=call.gettext(TITLES[found.state]),
-        faults=[] if faults is None else _in_words(faults, call.language),
-        faulty=0 if faults is None else len(faults.rejected),
-        checked=0 if faults is None else faults.checked,
-        sending=_sending(found, faults, call.resources.settings, until),
+        forecast=forecast,
+        faults=[] if forecast is None else _in_words(forecast, call.language),
+        sending=None if forecast is None else _sending(forecast, call.resources.settings, until),
         columns=[name for name in found.columns if name.strip().lower() not in NOTES],
     )
 
@@ -179,8 +176,8 @@ async def _find(call: PageCall, conn: Connection) -> Import:
     )
 
 
-async def _faults(call: PageCall, conn: Connection, found: Import) -> Faults:
-    return await operations.first_faults(
+async def _forecast(call: PageCall, conn: Connection, found: Import) -> Forecast:
+    return await operations.forecast(
         conn,
         call.resources.keys,
         call.resources.settings,
@@ -190,10 +187,10 @@ async def _faults(call: PageCall, conn: Connection, found: Import) -> Faults:
     )
 
 
-def _in_words(faults: Faults, language: str) -> list[tuple[int, str]]:
+def _in_words(forecast: Forecast, language: str) -> list[tuple[int, str]]:
     return [
         (each.row.line, reason(each.error.code, each.error.details, language))
-        for each in faults.rejected[:FAULTS_SHOWN]
+        for each in forecast.rejected[:FAULTS_SHOWN]
     ]
 
 
@@ -203,20 +200,11 @@ def _waits(found: Import) -> bool:
     return found.state is ImportState.GRANTING and not (found.done and is_due)
 
 
-def _sending(found: Import, faults: Faults | None, settings: Settings, quiet_until: datetime | None) -> Sending:
-    """Rows that are there already send nothing, nor do those seen to be faulty: the first ones of a long file.
-
-    Which rows are there already is known by their number alone, so their part of all the others is taken off."""
-    faulty = faults or Faults(0, (), 0, 0)
-    whole = max(found.rows - len(faulty.rejected), 0)
-    share = max(whole - found.known, 0) / whole if whole else 0
-    texts, mails = ceil((found.texts - faulty.texts) * share), ceil((found.mails - faulty.mails) * share)
+def _sending(forecast: Forecast, settings: Settings, quiet_until: datetime | None) -> Sending:
     rate, budget = settings.sms_per_second, settings.sms_parts_per_day
     return Sending(
-        texts=texts,
-        mails=mails,
-        minutes=ceil(texts / rate / 60) if rate and texts else None,
-        is_over_budget=bool(budget) and texts > budget,
+        minutes=ceil(forecast.texts / rate / 60) if rate and forecast.texts else None,
+        is_over_budget=bool(budget) and forecast.texts > budget,
         quiet_until=quiet_until,
     )
 

@@ -3,10 +3,10 @@
 from service.imports.operations.granting import grant_next
 from service.imports.operations.keeping import rotate_imports, sweep
 from service.imports.operations.uploading import (
-    Faults,
+    Forecast,
     cancel,
     find_import,
-    first_faults,
+    forecast,
     grant,
     list_imports,
     quiet_until,
@@ -15,10 +15,10 @@ from service.imports.operations.uploading import (
 )
 
 __all__ = [
-    "Faults",
+    "Forecast",
     "cancel",
     "find_import",
-    "first_faults",
+    "forecast",
     "grant",
     "grant_next",
     "list_imports",

@@ -17,7 +17,15 @@ from service.attention.operations import resolve_about_import
 from service.crypto import Keys
 from service.db import Connection, Pool, autocommit, transaction
 from service.imports import queries
-from service.imports.files import ReadFile, count_messages, read_file, stored_header, unpack_rejected, unpack_rows
+from service.imports.files import (
+    ReadFile,
+    count_messages,
+    decision_refs,
+    read_file,
+    stored_header,
+    unpack_rejected,
+    unpack_rows,
+)
 from service.imports.model import (
     CHUNK_ROWS,
     UNFINISHED_MAX,
@@ -57,13 +65,17 @@ class Tabled(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What is wrong with the first rows of a file."""
+class Forecast:
+    """What would come of the first rows of a file, and what would be sent for all of it."""
 
     checked: int
     rejected: Sequence[Rejected]
+    repeated: int
+    """Of the checked rows: as an earlier row that is granted."""
+    known: int
+    """Rows of the whole file whose decision is there already, but for those that are seen to say something else."""
     texts: int
-    """That the rejected rows would have sent; and `mails`."""
+    """At most, of the whole file; and `mails`."""
     mails: int
 
 
@@ -114,10 +126,14 @@ async def list_imports(conn: Connection, keys: Keys, *, organiser_id: UUID, limi
     return [_import(keys, row) for row in await queries.select_imports(conn, organiser_id=organiser_id, limit=limit)]
 
 
-async def first_faults(
+async def forecast(
     conn: Connection, keys: Keys, settings: Settings, *, found: Import, actor: str, today: date
-) -> Faults:
-    """What would be rejected of the first rows that are not granted yet, by the rules of today."""
+) -> Forecast:
+    """What granting a file would do that waits, by the rules of today.
+
+    The first rows are judged as they would be when they are granted. Of the others it is known how they would be told,
+    and how many of their decision_refs were there when the file came: as large a part of each is taken off.
+    """
     chunks = await queries.select_chunks(
         conn, organiser_id=found.organiser_id, import_id=found.import_id, limit=CHECKED_CHUNKS
     )
@@ -127,9 +143,26 @@ async def first_faults(
         for place, sealed in chunks
         for row in unpack_rows(open_sealed(keys, sealed, "chunk", found.import_id, place))
     ]
-    rejected = intake.check(rows)
-    texts, mails = count_messages([each.row for each in rejected], intake.header)
-    return Faults(len(rows), rejected, texts, mails)
+    seen = await intake.foresee(conn, rows)
+    known = await queries.count_known(
+        conn, organiser_id=found.organiser_id, decision_refs=decision_refs(rows, intake.header)
+    )
+    rest, rest_known = found.rows - len(rows), max(found.known - known, 0)
+    rest_new = max(rest - rest_known, 0)
+    sent, of_all = count_messages(seen.granted, intake.header), count_messages(rows, intake.header)
+    return Forecast(
+        checked=len(rows),
+        rejected=seen.rejected,
+        repeated=seen.repeated,
+        known=seen.there + rest_known,
+        texts=sent[0] + _part(found.texts - of_all[0], rest_new, rest),
+        mails=sent[1] + _part(found.mails - of_all[1], rest_new, rest),
+    )
+
+
+def _part(count: int, share: int, whole: int) -> int:
+    """`share` of `whole` of them, rounded up."""
+    return -(-count * share // whole) if whole else 0
 
 
 async def quiet_until(conn: Connection, quiet: QuietHours) -> datetime | None:

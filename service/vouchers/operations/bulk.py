@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from uuid import UUID
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, UniqueViolationError
@@ -64,21 +65,68 @@ async def issue_vouchers(
     new: list[NewDecision] = []
     already_there = 0
     for decision in decisions:
-        ref = decision.decision_ref
         try:
-            if ref not in known:
-                check_rules(decision, today)
+            if _is_new(keys, organiser_id, decision, known, today):
                 new.append(decision)
-            elif (before := known[ref]) is not None and sealing.is_same_content(
-                keys, organiser_id, ref, before, fingerprint_text(decision)
-            ):
-                already_there += 1
             else:
-                raise DecisionDiffers(decision_ref=ref)
+                already_there += 1
         except (Invalid, DecisionDiffers) as error:
-            refused[ref] = error
+            refused[decision.decision_ref] = error
     message_ids = await _store(conn, keys, new, organiser, created_by, today, code_digits, priority) if new else []
     return Stored(len(new), already_there, refused, message_ids[0] if message_ids else None)
+
+
+def _is_new(
+    keys: Keys, organiser_id: UUID, decision: NewDecision, known: Mapping[str, bytes | None], today: date
+) -> bool:
+    """Whether it is to be granted; False for what is there. Raises DecisionDiffers, and what `check_rules` does."""
+    ref = decision.decision_ref
+    if ref not in known:
+        check_rules(decision, today)
+        return True
+    before, content = known[ref], fingerprint_text(decision)
+    if before is None or not sealing.is_same_content(keys, organiser_id, ref, before, content):
+        raise DecisionDiffers(decision_ref=ref)
+    return False
+
+
+class Fate(Enum):
+    """What would come of a decision that is not refused."""
+
+    GRANTED = "granted"
+    THERE = "there"
+    REPEATED = "repeated"
+    """As an earlier one of the same list, that would be granted."""
+
+
+async def foresee_vouchers(
+    conn: Connection, keys: Keys, decisions: Sequence[NewDecision], *, organiser: Organiser, today: date
+) -> list[Fate | SeteliError]:
+    """What would come of each decision if all were granted now, in this order. Stores nothing.
+
+    As chunks of them are granted: what is refused leaves its decision_ref to the next one that has it.
+    """
+    organiser_id = organiser.organiser_id
+    known = await queries.select_fingerprints(
+        conn, organiser_id=organiser_id, decision_refs=[decision.decision_ref for decision in decisions]
+    )
+    contents: dict[str, str] = {}  # of those that would be granted
+    fates: list[Fate | SeteliError] = []
+    for decision in decisions:
+        ref = decision.decision_ref
+        if ref in contents:
+            is_same = contents[ref] == fingerprint_text(decision)
+            fates.append(Fate.REPEATED if is_same else DecisionDiffers(decision_ref=ref))
+            continue
+        try:
+            if _is_new(keys, organiser_id, decision, known, today):
+                contents[ref] = fingerprint_text(decision)
+                fates.append(Fate.GRANTED)
+            else:
+                fates.append(Fate.THERE)
+        except (Invalid, DecisionDiffers) as error:
+            fates.append(error)
+    return fates
 
 
 async def _store(

@@ -19,8 +19,8 @@ from service.errors import RequestInFlight, SeteliError
 from service.organisers.model import Organiser, Programme, ProgrammeUnknown
 from service.vouchers import decision_rows
 from service.vouchers.decision_rows import Header, Row
-from service.vouchers.decisions import NewDecision, check_rules, read_decision
-from service.vouchers.operations.bulk import BULK_PRIORITY, Rivalry, issue_vouchers
+from service.vouchers.decisions import NewDecision, read_decision
+from service.vouchers.operations.bulk import BULK_PRIORITY, Fate, Rivalry, foresee_vouchers, issue_vouchers
 
 # A rival's chunk takes a fraction of a second and the lock is waited for; more rounds than this are no rivalry.
 CHUNK_ROUNDS = 10
@@ -52,6 +52,16 @@ class Granted:
     already_there: int
     rejected: Sequence[Rejected]
     first_message_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would come of rows. Every row is in exactly one of the four."""
+
+    granted: Sequence[Row]
+    there: int
+    repeated: int
+    rejected: Sequence[Rejected]
 
 
 @dataclass(frozen=True)
@@ -88,15 +98,24 @@ class Intake:
                 good.append(ReadRow(row, decision))
         return good, rejected
 
-    def check(self, rows: Sequence[Row]) -> list[Rejected]:
-        """What would be rejected if these rows were granted now, but for decisions that are there already."""
+    async def foresee(self, conn: Connection, rows: Sequence[Row]) -> Foreseen:
+        """What would come of these rows if they were granted now, before all others of their file."""
         good, rejected = self.read(rows)
-        for row, decision in good:
-            try:
-                check_rules(decision, self.today)
-            except SeteliError as error:
-                rejected.append(Rejected(row, error))
-        return sorted(rejected, key=lambda each: each.row.line)
+        fates = await foresee_vouchers(
+            conn, self.keys, [each.decision for each in good], organiser=self.organiser, today=self.today
+        )
+        granted: list[Row] = []
+        for (row, _), fate in zip(good, fates, strict=True):
+            if isinstance(fate, SeteliError):
+                rejected.append(Rejected(row, fate))
+            elif fate is Fate.GRANTED:
+                granted.append(row)
+        return Foreseen(
+            granted=granted,
+            there=fates.count(Fate.THERE),
+            repeated=fates.count(Fate.REPEATED),
+            rejected=sorted(rejected, key=lambda each: each.row.line),
+        )
 
     async def grant(self, conn: Connection, rows: Sequence[ReadRow]) -> Granted:
         """Grant what is new; of rows with one decision_ref the first one counts.
