@@ -14,7 +14,8 @@ from service.organisers.operations import find_organiser, set_rules
 from service.organisers.rules import RulesChange
 from service.providers.operations import approve
 from service.quiet_hours import QuietHours
-from service.sandbox.sample import CLEANING, COUNTY, HOME_HELP, LOADED_BY
+from service.sandbox.people import CASEWORKER, ORGANISER_ADMIN, actor_of
+from service.sandbox.sample import CLEANING, COUNTY, HOME_HELP
 
 OWN_PROVIDER = "9000404-7"
 NEXT_YEARS: RulesChange = {"weekday_cents": 3450, "saturday_cents": 4600, "sunday_cents": 5750}
@@ -31,7 +32,7 @@ _ROWS = (
 
 
 async def load_paperwork(pool: Pool, keys: Keys, day: date) -> None:
-    """Raises what the operations raise."""
+    """For an installation whose people are loaded. Raises what the operations raise."""
     async with transaction(pool) as conn:
         county = await find_organiser(conn, COUNTY)
         await approve(
@@ -47,8 +48,9 @@ async def load_paperwork(pool: Pool, keys: Keys, day: date) -> None:
             programme=HOME_HELP,
             starts_on=date(day.year + 1, 1, 1),
             change=NEXT_YEARS,
-            actor=LOADED_BY,
+            actor=await actor_of(conn, keys, ORGANISER_ADMIN),
         )
+        caseworker = await actor_of(conn, keys, CASEWORKER)
         if await imports.list_imports(conn, keys, organiser_id=county.organiser_id, limit=1):
             return  # an earlier start has sent it
     import_id = await imports.upload(
@@ -57,14 +59,14 @@ async def load_paperwork(pool: Pool, keys: Keys, day: date) -> None:
         organiser_id=county.organiser_id,
         name=FILE_NAME,
         content=_file(day).encode(),
-        actor=LOADED_BY,
+        actor=caseworker,
     )
     async with transaction(pool) as conn:
         await imports.grant(
             conn,
             organiser_id=county.organiser_id,
             import_id=import_id,
-            actor=LOADED_BY,
+            actor=caseworker,
             at_once=True,
             quiet=QuietHours(0, 0),
         )

@@ -41,14 +41,22 @@ class DemoPerson:
 # The admins are whom `demo.json` names: they may do what the others may, so no page is closed to them.
 PROVIDER_ADMIN = DemoPerson("provider", "provider_admin", "Pirkko Niemi", "pirkko.niemi@pihlajanmarja.example", "en")
 ORGANISER_ADMIN = DemoPerson("organiser", "organiser_admin", "Hanna Harju", "hanna.harju@kuusiranta.example", "en")
+CASEWORKER = DemoPerson("organiser", "caseworker", "Katri Kallio", "katri.kallio@kuusiranta.example", "fi")
 PEOPLE = (
     DemoPerson("provider", "worker", "Leena Lehto", "leena.lehto@pihlajanmarja.example", "fi"),
     DemoPerson("provider", "office", "Outi Oksa", "outi.oksa@pihlajanmarja.example", "sv"),
     PROVIDER_ADMIN,
-    DemoPerson("organiser", "caseworker", "Katri Kallio", "katri.kallio@kuusiranta.example", "fi"),
+    CASEWORKER,
     DemoPerson("organiser", "supervisor", "Stina Sjöberg", "stina.sjoberg@kuusiranta.example", "sv"),
     ORGANISER_ADMIN,
 )
+
+
+async def actor_of(conn: Connection, keys: Keys, person: DemoPerson) -> str:
+    """As what this person does is noted. For one that is loaded."""
+    there = await find_by_email(conn, keys, person.email)
+    assert there is not None, person.name
+    return f"person:{there.person_id}"
 
 
 async def load_people(pool: Pool, keys: Keys, known: Sequence[DemoLogin]) -> Sequence[DemoLogin]:

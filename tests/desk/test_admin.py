@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 from service.vouchers.decisions import helsinki_day
@@ -67,6 +68,27 @@ async def test_an_admin_adds_a_programme_and_its_decisions_go_out_under_its_name
     assert rules["created_by"].startswith("person:")
     assert made["voucher_id"]
     assert await logged(here, "programme.add") == ["lomitus", "lomitus"]
+
+
+async def test_a_programme_of_money_shows_no_rule_that_it_has_not(here: Installation) -> None:
+    admin = await sign_in_as(here, "organiser_admin")
+    page = await (await admin.get("/desk/programmes")).text()
+    cards = dict(re.findall(r'programmes/(\w+)">(.+?)</section>', page, re.DOTALL))
+    for rule in ("In the evening", "Step", "Rounding", "Christmas Eve"):
+        assert (rule in cards["kotipalvelu"], rule in cards["siivousapu"]) == (True, False), rule
+    table = words_in(await (await admin.get("/desk/programmes/siivousapu")).text()).split("Set the next version")[0]
+    assert "Christmas Eve" not in table
+    assert "Visits can be entered, days after the end" in table
+    # What somebody has chosen is told all the same: or it would change, and the page would say that nothing does.
+    later = {
+        "starts_on": str(TODAY + timedelta(days=1)),
+        "hold_lapse_hours": "72",
+        "late_entry_days": "30",
+        "step": "1",
+    }
+    chosen = later | {"eves_are_holidays": "yes", "rounding": "down"}
+    status, said = await post(admin, "/desk/programmes/siivousapu", "/desk/programmes/siivousapu", chosen)
+    assert (status, "Rounding – down" in said, "holidays – yes" in said) == (200, True, True), said
 
 
 async def test_an_admin_changes_what_families_are_told(here: Installation) -> None:

@@ -16,6 +16,7 @@ from service.problems import format_clock
 from service.web.pages import N_, FormModel, PageCall
 
 NAME_MAX = 120
+NONE = "–"
 Whole = Annotated[int, Field(ge=0, le=1_000_000)]
 ROUNDINGS = {Rounding.UP: N_("up"), Rounding.NEAREST: N_("to the nearest"), Rounding.DOWN: N_("down")}
 
@@ -117,13 +118,20 @@ def euros(cents: int | None) -> str:
 
 
 def rules_in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tuple[str, str]]:
-    """Every rule with its name; the same ones in the same order for every version."""
-    language = call.language
+    """Every rule with its name; the same ones in the same order for every version. A dash is for what it has not.
+
+    A programme of money alone has no hours, so no evening and no holidays; a step of one cent or one visit is none. But
+    whatever somebody has chosen is told, or the next version could differ and seem to be the same.
+    """
+    language, none = call.language, NONE
+    is_priced = rules.weekday_cents is not None
+    has_step = rules.step > 1 or unit is Unit.MINUTES
+    is_rounded = has_step or rules.rounding is not Rounding.UP or (is_priced and unit is Unit.CENTS)
     evening = (
         f"{_worth(call, rules.evening_cents)}, "
         f"{format_clock(rules.evening_from, language)}–{format_clock(rules.evening_to, language)}"
         if rules.evening_from and rules.evening_to
-        else call.gettext("as on weekdays")
+        else (call.gettext("as on weekdays") if is_priced else none)
     )
     caps = [f"{rules.weekly_visits} ×"] if rules.weekly_visits else []
     caps += [format_amount(rules.weekly_minutes, Unit.MINUTES, language)] if rules.weekly_minutes else []
@@ -133,12 +141,15 @@ def rules_in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tu
         (call.gettext("In the evening"), evening),
         (call.gettext("On Saturdays"), _worth(call, rules.saturday_cents)),
         (call.gettext("On Sundays and holidays"), _worth(call, rules.sunday_cents)),
-        (call.gettext("Midsummer and Christmas Eve are holidays"), yes if rules.eves_are_holidays else no),
-        (call.gettext("Step"), format_amount(rules.step, unit, language)),
-        (call.gettext("Rounding"), call.gettext(ROUNDINGS[rules.rounding])),
+        (
+            call.gettext("Midsummer and Christmas Eve are holidays"),
+            yes if rules.eves_are_holidays else (no if is_priced else none),
+        ),
+        (call.gettext("Step"), format_amount(rules.step, unit, language) if has_step else none),
+        (call.gettext("Rounding"), call.gettext(ROUNDINGS[rules.rounding]) if is_rounded else none),
         (call.gettext("A week, at most"), ", ".join(caps) or call.gettext("no limit")),
         (call.gettext("Free for families by law"), yes if rules.free_by_law else no),
-        (call.gettext("Tasks"), ", ".join(rules.task_types) or "–"),
+        (call.gettext("Tasks"), ", ".join(rules.task_types) or none),
         (call.gettext("A visit that found nobody is charged"), yes if rules.no_show_allowed else no),
         (call.gettext("Bookings lapse, hours after the visit"), str(rules.hold_lapse_hours)),
         (call.gettext("Visits can be entered, days after the end"), str(rules.late_entry_days)),
@@ -146,4 +157,4 @@ def rules_in_words(call: PageCall, rules: ProgrammeRules, unit: Unit) -> list[tu
 
 
 def _worth(call: PageCall, cents: int | None) -> str:
-    return "–" if cents is None else format_amount(cents, Unit.CENTS, call.language)
+    return NONE if cents is None else format_amount(cents, Unit.CENTS, call.language)

@@ -13,6 +13,7 @@ from service.db import Connection, transaction
 from service.desk.operations import live_in_programme
 from service.desk.pages.forms import ADMINS, CASEWORK, read_day, today, with_words
 from service.desk.pages.programme_forms import (
+    NONE,
     ROUNDINGS,
     NewProgrammeForm,
     RulesForm,
@@ -68,7 +69,11 @@ async def show_programmes(call: PageCall) -> PageReply:
         call,
         "desk/programmes.html",
         programmes=[
-            (each, each.name_in(call.language, organiser.default_language), rules_in_words(call, rules, each.unit))
+            (
+                each,
+                each.name_in(call.language, organiser.default_language),
+                [(label, text) for label, text in rules_in_words(call, rules, each.unit) if text != NONE],
+            )
             for each, rules in found
         ],
         may_add=call.visitor.role in ADMINS,
@@ -89,7 +94,11 @@ async def show_programme(call: PageCall) -> PageReply:
         name=programme.name_in(call.language, organiser.default_language),
         versions=versions,
         in_force=in_force,
-        lines=[(columns[0][place][0], [column[place][1] for column in columns]) for place in range(len(columns[0]))],
+        lines=[
+            (rows[0][0], [text for _, text in rows])
+            for rows in zip(*columns, strict=True)
+            if any(text != NONE for _, text in rows)
+        ],
         rules=versions[-1],
         may_set=call.visitor.role in ADMINS,
         to_come=[each.starts_on for each in versions if each.starts_on > day],
