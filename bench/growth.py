@@ -158,6 +158,7 @@ def questions() -> Mapping[str, HistoryFilter]:
         "the last four": {"last_four": "0042"},
         "a decision": {"decision_ref": "B-42"},
         "days of service and a programme": {"programme": "ruled", "service_from": today - timedelta(600)},
+        "days of service and captured": {"state": "captured", "service_from": today - timedelta(600)},
     }
     return {name: HistoryFilter(**filters) for name, filters in asked.items()}
 

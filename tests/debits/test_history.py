@@ -194,7 +194,7 @@ def of_every_statement(asked: list[HistoryFilter]) -> list[HistoryFilter]:
     by_statement = defaultdict(list)
     for each in asked:
         by_statement[queries.choose_lead(each), each.order].append(each)
-    assert set(by_statement) == set(queries.PAGES) - {(queries.Lead.PROGRAMME, HistoryOrder.SERVED)}, "never chosen"
+    assert set(by_statement) == set(queries.PAGES), "never chosen"
     return [each for some in by_statement.values() for each in (some[0], some[-1])]
 
 
@@ -295,10 +295,13 @@ async def test_days_are_those_of_helsinki(past_to_change: Pool) -> None:
 
 LEADS = {
     "entries_of_provider": [{}, {"state": "captured"}, {"entered_from": 400, "entered_to": 380}],
-    "entries_of_provider_by_day": [
+    "entries_of_provider_by_programme_and_day": [
         {"service_from": 400, "service_to": 380},
         {"service_to": 800},
         {"service_from": 300, "programme": "ruled"},
+        {"service_from": 900, "programme": "rare"},
+        {"service_to": 100, "organiser": "bench-3"},
+        {"service_from": 400, "service_to": 380, "state": "captured"},
     ],
     "entries_of_provider_by_programme": [{"programme": "rare"}, {"programme": "ruled"}, {"organiser": "bench-3"}],
     "entries_of_provider_by_worker": [{"worker": RARE_WORKER}, {"worker": "T-12"}, {"worker": "nobody"}],
@@ -307,8 +310,8 @@ LEADS = {
     "codes_by_last_four": [{"last_four": "0042"}, {"last_four": "9999"}],
     "decisions_ref_unique": [{"decision_ref": "B-42"}, {"decision_ref": "none"}],
 }
-PAGE_BLOCKS_MAX = 2_000
-"""What 51 lines with all that is told of them may read; the tables have some thousands more."""
+PAGE_BLOCKS_MAX = 5_000
+"""What 51 lines may read, of each of 21 programmes first, with all that is told of them; the tables have some more."""
 
 
 async def plan_of(conn: Connection, asked: HistoryFilter) -> str:
@@ -341,7 +344,7 @@ async def test_every_filter_goes_through_its_index_and_reads_little(pool: Pool) 
             assert read < PAGE_BLOCKS_MAX, (asked, plan)
 
 
-HISTORYS_OWN = ("entries_of_provider_by_day", "entries_of_provider_by_programme", "entries_of_provider_by_worker")
+HISTORYS_OWN = tuple(name for name in LEADS if name.startswith("entries_of_provider_by_"))
 
 
 async def test_a_debit_never_looks_through_what_its_provider_charged(pool: Pool) -> None:

@@ -24,8 +24,8 @@ from service.ids import CLOCKS_DIFFER, first_id
 class Lead(StrEnum):
     """Where the rows are found first."""
 
-    PROVIDER = "provider"  # in the order that is asked for; and a worker's, whose index has that order, too
-    PROGRAMME = "programme"
+    PROVIDER = "provider"  # in the order of entry; and a worker's, whose index has that order, too
+    PROGRAMME = "programme"  # each of them for itself, in either order
     CODE = "code"
     DECISION = "decision"
     TAKEN_BACK = "taken_back"
@@ -33,7 +33,8 @@ class Lead(StrEnum):
 
 
 # What leads to `e`. A provider has few organisers and programmes: they are found by jumps over the index, and the rows
-# of each that fits are read in their order, so that the newest of all are the newest of these.
+# of each that fits are read in their order, so that the newest of all are the newest of these. That holds for days of
+# service, too, whose index begins with them.
 _PAIRS = """(
     WITH RECURSIVE pairs AS (
         (SELECT p.organiser_id, p.programme FROM entries p WHERE p.provider_id = $1 AND p.amount > 0
@@ -88,9 +89,10 @@ _DISPUTED = """COALESCE((SELECT true FROM disputes x
 _STATE = f"""CASE WHEN l.amount > 0 AND {_DISPUTED} THEN 'disputed' WHEN {_SETTLED} THEN 'settled'
     WHEN l.amount = 0 THEN 'reversed' WHEN l.taken > 0 THEN 'partly_reversed' ELSE 'captured' END"""
 
+# What is a debit its amount tells (CHECK entries_sign), and that the indexes know.
 # Ids are UUIDv7: the days of entry are a range of them, give or take what clocks differ ($15, $16).
 _FILTERS = f"""
-  AND e.provider_id = $1 AND e.kind = 'debit' AND e.amount > 0
+  AND e.provider_id = $1 AND e.amount > 0
   AND ($5::date IS NULL OR e.service_date >= $5) AND ($6::date IS NULL OR e.service_date <= $6)
   AND ($7::date IS NULL OR e.entered_at >= $7::timestamp AT TIME ZONE 'Europe/Helsinki')
   AND ($8::date IS NULL OR e.entered_at < ($8 + 1)::timestamp AT TIME ZONE 'Europe/Helsinki')
@@ -124,10 +126,11 @@ def _page_statement(lead: Lead, order: HistoryOrder) -> str:
     condition = f"{_FILTERS} AND {_AFTER[order]} {_ORDER_BY[order]} LIMIT $4"
     picked = f"SELECT e.* FROM {_FROM[lead]}{condition}"
     if lead is Lead.PROGRAMME:
-        of_one = (
-            f"SELECT e.* FROM entries e WHERE e.organiser_id = k.organiser_id AND e.programme = k.programme{condition}"
-        )
-        picked = f"SELECT e.* FROM {_PAIRS} k, LATERAL ({of_one}) e {_ORDER_BY[order]} LIMIT $4"
+        of_one = f"""
+    SELECT e.organiser_id, e.entry_id, e.service_date FROM entries e
+    WHERE e.organiser_id = k.organiser_id AND e.programme = k.programme{condition}"""
+        newest = f"SELECT e.* FROM {_PAIRS} k, LATERAL ({of_one}) e {_ORDER_BY[order]} LIMIT $4"
+        picked = f"SELECT e.* FROM ({newest}) k JOIN entries e USING (organiser_id, entry_id)"
     return f"""
 WITH picked AS MATERIALIZED ({picked})
 SELECT e.entry_id AS debit_id, date_trunc('second', e.entered_at) AS entered_at, e.service_date, e.starts_at, e.ends_at,
@@ -188,9 +191,9 @@ def choose_lead(asked: HistoryFilter) -> Lead:
         return Lead.DISPUTE
     if asked.state in ("reversed", "partly_reversed"):
         return Lead.TAKEN_BACK
-    # Days of service and workers have indexes of their own, in which a programme is looked for among the rows.
-    is_elsewhere = asked.worker is not None or asked.order is HistoryOrder.SERVED
-    if (asked.programme is not None or asked.organiser is not None) and not is_elsewhere:
+    # A worker has an index of its own, in which a programme and days of service are looked for among the rows.
+    is_split = asked.programme is not None or asked.organiser is not None or asked.order is HistoryOrder.SERVED
+    if is_split and asked.worker is None:
         return Lead.PROGRAMME
     return Lead.PROVIDER
 
@@ -199,8 +202,11 @@ def _arguments(
     provider_id: UUID, asked: HistoryFilter, after: HistoryPlace | None, limit: int | None
 ) -> Sequence[object]:
     earliest = latest = None
-    if asked.entered_from is not None and asked.entered_from > date.min:
-        earliest = first_id(asked.entered_from - CLOCKS_DIFFER)
+    # No visit is charged before its day (`service_date_in_future`). Where an index has the day, it says more.
+    service_from = asked.service_from if choose_lead(asked) is not Lead.PROGRAMME else None
+    begin = max(asked.entered_from or date.min, service_from or date.min)
+    if begin > date.min:
+        earliest = first_id(begin - CLOCKS_DIFFER)
     if asked.entered_to is not None and asked.entered_to < date.max - 2 * CLOCKS_DIFFER:
         latest = first_id(asked.entered_to + 2 * CLOCKS_DIFFER)
     if asked.debit_id is not None:
