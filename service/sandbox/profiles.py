@@ -17,7 +17,7 @@ PROFILES: Mapping[str, Mapping[str, Profile]] = {
                 "fi": "Olemme lapsiperheiden oma palveluyritys. Autamme arjessa, kun voimat ovat vähissä: hoidamme "
                 "lapsia, laitamme ruokaa ja kuuntelemme.\n\nSama työntekijä käy teillä koko setelin ajan.",
                 "sv": "Vi är barnfamiljernas eget serviceföretag. Vi hjälper i vardagen när krafterna tryter: vi "
-                "sköter barn, lagar mat och lyssnar.\n\nSamma person besöker er så länge sedeln gäller.",
+                "sköter barn, lagar mat och lyssnar.\n\nSamma person besöker dig så länge sedeln gäller.",
                 "en": "We work for families with children. We help when there is too much to do: we look after "
                 "children, cook, and listen.\n\nThe same person comes to you for as long as your voucher lasts.",
             },
@@ -54,7 +54,7 @@ PROFILES: Mapping[str, Mapping[str, Profile]] = {
                 "fi": "Kotiapu Käpylintu tulee nopeasti, usein jo seuraavana päivänä. Hoidamme lapset, ruoan ja "
                 "pyykin. Hintamme on setelin arvoa pienempi, joten teille ei jää maksettavaa.",
                 "sv": "Kotiapu Käpylintu kommer snabbt, ofta redan nästa dag. Vi sköter barnen, maten och tvätten. "
-                "Vårt pris är lägre än sedelns värde, så ni betalar inget själva.",
+                "Vårt pris är lägre än sedelns värde, så du betalar inget själv.",
                 "en": "Kotiapu Käpylintu comes quickly, often the next day. We look after children, food and laundry. "
                 "Our price is below the value of the voucher, so there is nothing left for you to pay.",
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_every_placeholder_of_a_text_is_in_its_translation_and_no_other(language
 FORMAL = {
     "fi": r"(?i)\b(te|tei(dän|dät|lle|llä|ltä|tä)|olette|voitte|saatte|näette"
     r"|(kirjoitta|valit|katso|soitta|yrittä|tarkista)(kaa|kää))\b",
-    "sv": r"(?i)\b(ni|ert|era)\b(?! kom överens)",
+    "sv": r"(?i)\b(ni|er|ert|era)\b(?! kom överens)",
 }
 
 
@@ -66,6 +67,16 @@ def test_every_text_says_you_to_one_person(language: str) -> None:
     for message in read_catalogue(language):
         for string in [message.string] if isinstance(message.string, str) else list(message.string or ()):
             assert not re.search(FORMAL[language], str(string)), string
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_message_and_sentence_says_you_to_one_person(language: str) -> None:
+    templates = Path(__file__).parents[3] / "templates"
+    paths = [*templates.glob(f"messages/*/{language}.*"), *templates.glob(f"*/{language}.toml")]
+    assert len(paths) > 20
+    for path in paths:
+        for line in path.read_text("utf-8").splitlines():
+            assert not re.search(FORMAL[language], line), (path, line)
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
