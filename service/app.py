@@ -32,6 +32,7 @@ from service.staff.pages import PAGES as STAFF_PAGES
 from service.vouchers import handlers as voucher_handlers
 from service.web import MAX_BODY_BYTES, Route, add_routes, edge
 from service.web.pages import ASSET_ROUTES, PageRoute, add_pages, page_edge
+from service.web.server import Runner
 
 log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ def build_app(resources: Resources) -> web.Application:
 async def run_web(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, then take no new connections, finish what is in flight and return."""
     async with open_resources(settings, process="web") as resources:
-        runner = web.AppRunner(
+        runner = Runner(
             build_app(resources),
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,

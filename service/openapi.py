@@ -16,7 +16,14 @@ from pydantic.json_schema import models_json_schema
 
 from service.errors import DatabaseUnavailable, IdempotencyKeyReused, InvalidRequest, RequestInFlight, SeteliError
 from service.web import EDGE_ERRORS, ProblemModel, Route, status_of
-from service.web.errors import Forbidden, IdempotencyKeyMissing, InternalError, SealKeyMissing, Unauthenticated
+from service.web.errors import (
+    BrokenHttp,
+    Forbidden,
+    IdempotencyKeyMissing,
+    InternalError,
+    SealKeyMissing,
+    Unauthenticated,
+)
 
 Json = dict[str, Any]
 _REF = "#/components/schemas/{model}"
@@ -134,6 +141,7 @@ def _responses(route: Route, references: Any) -> Json:
 
 
 def _errors(route: Route) -> Iterable[type[SeteliError]]:
+    yield BrokenHttp
     if route.permission is not None:
         yield from (Unauthenticated, Forbidden)
     if route.body is not None:

@@ -21,6 +21,7 @@ from service.providers.operations import create_key
 from service.resources import Resources, open_resources
 from service.sandbox.sample import COUNTY, PROVIDERS, TOWN, load_sample
 from service.settings import Settings
+from service.web.server import Runner
 from tests.rows import once_then_copied
 from tests.sessions import sessions_of
 
@@ -115,6 +116,13 @@ async def load_sample_with_keys(conn: Connection) -> dict[str, str]:
     return keys
 
 
+class Served(TestServer):
+    """As the web process serves."""
+
+    async def _make_runner(self, **kwargs: Any) -> Runner:
+        return Runner(self.app, **kwargs)
+
+
 @asynccontextmanager
 async def install(settings: Settings, *, port: int | None = None) -> AsyncIterator[Installation]:
     """Open resources, load the sample data, make a key for each owner, and serve, at `port` if others must find it."""
@@ -123,5 +131,5 @@ async def install(settings: Settings, *, port: int | None = None) -> AsyncIterat
     async with open_resources(settings, pool=await sessions.pool() if sessions and has_all else None) as resources:
         async with transaction(resources.pool) as conn:
             keys = await once_then_copied(conn, load_sample_with_keys, name="sample")
-        async with TestClient(TestServer(build_app(resources), port=port)) as client:
+        async with TestClient(Served(build_app(resources), port=port)) as client:
             yield Installation(resources, client, keys)

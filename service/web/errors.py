@@ -59,6 +59,12 @@ class NotJson(Invalid):
     code = "not_json"
 
 
+class BrokenHttp(Invalid):
+    """What was sent is no HTTP, or has a line or a header that is longer than 8 KiB. Nothing of it was read."""
+
+    code = "broken_http"
+
+
 class BrokenJson(Invalid):
     """The body is not JSON, or not UTF-8."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import date
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from pydantic import Field
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
@@ -31,6 +32,7 @@ from service.web import (
     edge,
     problem_reply,
 )
+from tests.installations import Served
 
 
 class Part(RequestModel):
@@ -112,7 +114,7 @@ async def client() -> AsyncIterator[Client]:
     keys = Keys.from_keyrings(encryption=(("k", b"0" * 32),), index=(("k", b"1" * 32),))
     app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
     add_routes(app, ROUTES, FakeResources(keys=keys))
-    async with TestClient(TestServer(app)) as running:
+    async with TestClient(Served(app)) as running:
         yield running
 
 
@@ -124,6 +126,31 @@ async def test_a_good_request_is_answered(client: Client) -> None:
     assert answer.status == 201
     assert await answer.json() == {"amount": 5, "key": "k1"}
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /things?note=" + b"4" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 4827\x000315\r\n\r\n",
+        b"GET /things HTTP/1.1\r\nHost: x\r\nContent-Length: 4827\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"4827 0315 9268\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ],
+    ids=["a long address", "a broken header", "two lengths", "no HTTP", "TLS"],
+)
+async def test_what_is_no_http_is_refused_as_all_else_and_never_quoted(client: Client, sent: bytes) -> None:
+    assert client.server is not None
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(sent)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert b" 400 " in head.partition(b"\r\n")[0]
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Cache-Control: no-store" in head
+    assert json.loads(body)["code"] == "broken_http"
+    assert b"4827" not in head + body
+    assert (await client.get("/health")).status in (200, 404), "it serves on"
 
 
 async def test_what_a_field_must_be_is_told_in_the_callers_language(client: Client) -> None:
