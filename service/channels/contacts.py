@@ -102,6 +102,11 @@ def parse_email(text: str) -> str:
     return address
 
 
+def show_phone(phone: str) -> str:
+    """`+358401234567` → `+358 40 1234567`: the whole number, to be compared and read back. Never for a log."""
+    return phonenumbers.format_number(phonenumbers.parse(phone), PhoneNumberFormat.INTERNATIONAL)
+
+
 def hint_phone(phone: str) -> str:
     """`+358401234567` → `… 567`: enough for the family to know which number, too little to call it."""
     return f"… {phone[-3:]}"

@@ -75,8 +75,35 @@ async def test_a_decision_is_previewed_granted_and_followed(here: Installation) 
 
 async def test_the_button_pressed_twice_makes_one_voucher(here: Installation) -> None:
     browser = await sign_in_as(here, "caseworker")
-    assert await grant(browser) == await grant(browser)
+    preview = await browser.submit("/desk", "/desk/preview", filled_in())
+    form = form_in(await preview.text(), "/desk/decisions")
+    first, second = [await browser.post("/desk/decisions", form) for _ in range(2)]
+    assert first.headers["Location"] == second.headers["Location"]
     assert (await count(here, "vouchers"), await count(here, "messages")) == (1, 1)
+
+
+async def test_a_reference_that_is_used_already_is_said_before_the_button(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    await grant(browser)
+    again = await browser.submit("/desk", "/desk/preview", filled_in(phone="040 765 4321", client_ref="perhe-2"))
+    page = await again.text()
+    assert (again.status, set(re.findall(r'id="(\w+)-error"', page))) == (400, {"decision_ref"})
+    assert "has been granted already" in words_in(page)
+
+
+async def test_what_is_typed_is_read_back_in_the_preview(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    asked = filled_in(phone="0401234567", initials="M. V.", municipality="Leppälahti")
+    shown = words_in(await (await browser.submit("/desk", "/desk/preview", asked)).text())
+    assert "+358 40 1234567" in shown
+    assert "M. V., Leppälahti" in shown
+
+
+async def test_the_year_of_a_day_has_four_digits(here: Installation) -> None:
+    page = await (await (await sign_in_as(here, "caseworker")).get("/desk")).text()
+    days = re.findall(r'<input[^>]* type="date"[^>]*>', page)
+    assert len(days) == 2
+    assert all('max="9999-12-31"' in day for day in days)
 
 
 async def test_a_family_with_a_live_voucher_is_warned_of_and_gets_another_only_deliberately(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol, cast
 
+from service.channels.contacts import show_phone
 from service.channels.gateway import ChannelName, EmailContent
 from service.channels.languages import SERVED
 from service.channels.operations import Delivery
@@ -15,7 +16,7 @@ from service.channels.sms_text import SmsMeasure, measure
 from service.db import Connection, autocommit, transaction
 from service.desk import operations
 from service.desk.pages.faults import refuse_faults
-from service.desk.pages.forms import CASEWORK, DecisionForm, read_posted, today, with_words
+from service.desk.pages.forms import CASEWORK, DecisionForm, read_posted, today, with_words, wrong
 from service.family.model import LINK_PATH
 from service.organisers.model import Organiser
 from service.organisers.operations import find_programme, list_programmes, organiser_by_id
@@ -23,7 +24,7 @@ from service.problems import format_clock
 from service.vouchers import operations as vouchers
 from service.vouchers.codes import show_code
 from service.vouchers.decisions import HELSINKI, NewDecision, check_rules, read_decision
-from service.vouchers.model import Voucher, VoucherUnknown
+from service.vouchers.model import Search, Voucher, VoucherUnknown
 from service.vouchers.texts import MESSAGE_KIND, message_fields
 from service.vouchers.timeline import tell_message
 from service.web.pages import N_, PageCall, PageReply, PageRoute, redirect, render
@@ -68,6 +69,7 @@ async def show_preview(call: PageCall) -> PageReply:
     async with transaction(call.resources.pool) as conn:
         organiser, decision = await _read(call, conn, day=today())
         check_rules(decision, today())
+        await _refuse_granted(call, conn, decision)
         live = await _live(call, conn, decision)
         names = await programme_names(call, conn)
     return await _preview(call, organiser, decision, live, names)
@@ -156,6 +158,17 @@ async def _read(call: PageCall, conn: Connection, *, day: date | None = None) ->
     return organiser, decision
 
 
+async def _refuse_granted(call: PageCall, conn: Connection, decision: NewDecision) -> None:
+    """Said with the other faults of the form, and not first when the button is pressed. Raises InvalidRequest."""
+    search = Search(decision_ref=decision.decision_ref)
+    organiser_id, keys = call.visitor.owner_id, call.resources.keys
+    if await vouchers.search_vouchers(conn, keys, organiser_id=organiser_id, search=search, before=None, limit=1):
+        raise wrong(
+            "decision_ref",
+            call.gettext("A decision with this reference has been granted already: look for it among the vouchers."),
+        )
+
+
 async def _live(call: PageCall, conn: Connection, decision: NewDecision) -> Sequence[Voucher]:
     return await operations.live_vouchers(
         conn,
@@ -184,6 +197,7 @@ async def _preview(
         programme=names[decision.programme.programme],
         names=names,
         language_name=SERVED[decision.contact.language].name,
+        phone=show_phone(decision.contact.phone) if decision.contact.phone else "",
         direction_of_text=SERVED[decision.contact.language].direction,
         texts=_texts(call, organiser, decision),
         live=[(each, each.shown_state(today())) for each in live],
