@@ -97,6 +97,12 @@ async def list_open(conn: Connection, *, organiser_id: UUID, after: UUID | None,
     return [_item(row) for row in rows]
 
 
+async def list_by_haste(conn: Connection, *, organiser_id: UUID, after: UUID | None, limit: int) -> list[Item]:
+    """The same for people: vouchers that nobody uses come after all that cannot wait."""
+    rows = await queries.select_open_by_haste(conn, organiser_id=organiser_id, after=after, limit=limit)
+    return [_item(row) for row in rows]
+
+
 async def resolve_item(
     conn: Connection, *, organiser_id: UUID, attention_id: UUID, actor: str, resolution: str
 ) -> Item:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from service.attention.model import IMPORT_FAILED
+from service.attention.model import IMPORT_FAILED, NEVER_USED
 from service.db import Connection
 
 OPEN_ITEM = """
@@ -145,6 +145,22 @@ SELECT_OPEN = f"""{_SHOWN}
 
 async def select_open(conn: Connection, *, organiser_id: UUID, after: UUID | None, limit: int) -> Sequence[Record]:
     return await conn.fetch(SELECT_OPEN, organiser_id, after, limit)
+
+
+# As people work it off: who does not use a voucher can wait for a call, a family without its code cannot.
+SELECT_OPEN_BY_HASTE = f"""{_SHOWN}
+ WHERE a.organiser_id = $1 AND a.resolved_at IS NULL
+   AND ($2::uuid IS NULL OR (a.reason = '{NEVER_USED}', a.opened_at, a.attention_id) > (
+       SELECT c.reason = '{NEVER_USED}', c.opened_at, c.attention_id
+         FROM attention c WHERE c.organiser_id = $1 AND c.attention_id = $2))
+ ORDER BY a.reason = '{NEVER_USED}', a.opened_at, a.attention_id LIMIT $3
+"""
+
+
+async def select_open_by_haste(
+    conn: Connection, *, organiser_id: UUID, after: UUID | None, limit: int
+) -> Sequence[Record]:
+    return await conn.fetch(SELECT_OPEN_BY_HASTE, organiser_id, after, limit)
 
 
 SELECT_ITEM = f"""{_SHOWN}

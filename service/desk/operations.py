@@ -20,6 +20,7 @@ from service.debits.operations import visit_of_voucher
 from service.desk import queries
 from service.vouchers import operations as vouchers
 from service.vouchers.changes import VoucherHistory
+from service.vouchers.codes import CodeCheckDigit, CodeLength, last_four, normalise_code
 from service.vouchers.model import SENDABLE, Contact, Search, Voucher
 
 VIEW_ACTION = "voucher.view"
@@ -48,15 +49,26 @@ async def record_view(
 
 
 async def find_vouchers(
-    conn: Connection, keys: Keys, *, organiser_id: UUID, text: str, countries: Sequence[str], actor: str
+    conn: Connection,
+    keys: Keys,
+    *,
+    organiser_id: UUID,
+    text: str,
+    countries: Sequence[str],
+    code_digits: int,
+    actor: str,
 ) -> Sequence[Voucher]:
     """The organiser's vouchers that a text may mean, newest first; that they were found is noted, as reading is.
 
-    A phone number, an e-mail address, a decision's or client's reference, or the last four digits of a code.
+    A phone number, an e-mail address, a decision's or client's reference, or a code, of which the last four digits
+    count.
     """
-    searches = [Search(decision_ref=text), Search(client_ref=text)]
+    references = dict.fromkeys((text, text.upper(), text.lower()))  # whoever is on the phone types no capitals
+    searches = [Search(decision_ref=each) for each in references] + [Search(client_ref=each) for each in references]
     if _LAST_FOUR.fullmatch(text):
         searches.append(Search(last_four=text))
+    with suppress(CodeLength, CodeCheckDigit):  # read out by the family: it is no more looked up than its end is
+        searches.append(Search(last_four=last_four(normalise_code(text, code_digits))))
     with suppress(PhoneNotMobile):
         searches.append(Search(phone=parse_mobile(text, countries)))
     with suppress(EmailInvalid):

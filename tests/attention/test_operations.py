@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from service.attention.model import CHANGE_FAILED, CONTACT_LOST, DELIVERY_REASONS, DISPUTED, IMPORT_FAILED, NEVER_USED
-from service.attention.operations import keep_in_order, open_item
+from service.attention.operations import keep_in_order, list_by_haste, open_item
 from service.attention.words import catalogue, words_for
 from service.channels.gateway import Action, Refused
 from service.channels.model import Reason
@@ -334,6 +334,22 @@ async def test_the_list_is_oldest_first_and_its_pages_keep_their_place(here: Ins
         # Somebody resolves what was just read; nothing is skipped.
         await here.call(COUNTY, "POST", f"/v1/attention/{cursor}/resolve", {"resolution": "soitettu"})
     assert seen == [str(one.voucher_id) for one in families]
+
+
+async def test_people_see_first_what_cannot_wait_and_their_pages_keep_their_place(here: Installation) -> None:
+    families = [await family(here) for _ in range(6)]
+    async with here.resources.pool.acquire() as conn:
+        for number, one in enumerate(families):
+            reason = NEVER_USED if number < 3 else CONTACT_LOST  # the oldest are those that can wait
+            await open_item(conn, organiser_id=one.organiser_id, reason=reason, subject_id=one.voucher_id)
+            await one.change(
+                "UPDATE attention SET opened_at = now() + $2 * interval '1 s' WHERE subject_id = $1", number
+            )
+        organiser_id, seen, after = families[0].organiser_id, [], None
+        while found := await list_by_haste(conn, organiser_id=organiser_id, after=after, limit=2):
+            seen += [item.voucher_id for item in found]
+            after = found[-1].attention_id
+    assert seen == [one.voucher_id for one in (*families[3:], *families[:3])]
 
 
 async def test_an_item_is_resolved_once_and_who_did_is_recorded(here: Installation) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from service.db import transaction
 from service.desk.pages import vouchers as pages
+
+from service.vouchers.codes import show_code
 from tests.browsers import Browser, sign_in_as
 from tests.debits.pages.desks import form_in, today, words_in
 from tests.families import multiply_visits
@@ -29,13 +31,17 @@ async def state_of(here: Installation, voucher_id: str) -> str:
         return str(await conn.fetchval("SELECT state FROM vouchers WHERE voucher_id = $1", UUID(voucher_id)))
 
 
-@pytest.mark.parametrize("what", ["0401234567", "KH-7", "perhe-7", "last four", "Maija@example.fi"])
+@pytest.mark.parametrize(
+    "what", ["0401234567", "KH-7", "perhe-7", "kh-7", "last four", "whole code", "Maija@example.fi"]
+)
 async def test_a_voucher_is_found_by_whatever_the_family_can_tell(here: Installation, what: str) -> None:
     beneficiary = {"phone": "040 123 4567", "email": "Maija@example.fi", "language": "fi"}
     made = await here.decide(decision_ref="KH-7", client_ref="perhe-7", beneficiary=beneficiary)
     await here.decide("leppalahti", decision_ref="of another", client_ref="perhe-7", beneficiary=beneficiary)
     if what == "last four":
         what = (await here.code_of(made["voucher_id"]))[-4:]
+    if what == "whole code":
+        what = show_code(await here.code_of(made["voucher_id"]))
     browser = await sign_in_as(here, "caseworker")
     answer = await browser.submit("/desk/vouchers", "/desk/vouchers", {"text": what})
     page = await answer.text()
@@ -204,8 +210,8 @@ async def test_a_hold_is_dropped_and_a_stop_lifted_only_when_the_family_asked(he
     async with transaction(here.resources.pool) as conn:
         await suppress(conn, here.resources.keys, channel="sms", contact="+358401234567", reason="opted_out")
     assert "texted STOP" in words_in(await (await browser.get(base)).text())
-    status, _ = await press(browser, f"{base}/do/lift-suppression", channel="sms", reason="by phone")
-    assert status == 422
+    status, told = await press(browser, f"{base}/do/lift-suppression", channel="sms", reason="by phone")
+    assert (status, "only if it asks for them again" in told, "asked_by_family" in told) == (400, True, False)
     status, _ = await press(
         browser, f"{base}/do/lift-suppression", channel="sms", reason="by phone", asked_by_family="yes"
     )

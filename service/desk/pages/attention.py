@@ -1,4 +1,4 @@
-"""What needs a person, oldest first, in words, and that it is dealt with."""
+"""What needs a person, what cannot wait first, in words, and that it is dealt with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ async def show_list(call: PageCall) -> PageReply:
     except ValueError:
         after = None
     async with autocommit(call.resources.pool) as conn:
-        found = await operations.list_open(conn, organiser_id=call.visitor.owner_id, after=after, limit=PAGE_ITEMS + 1)
+        found = await operations.list_by_haste(
+            conn, organiser_id=call.visitor.owner_id, after=after, limit=PAGE_ITEMS + 1
+        )
         visits = await desk.visits_by_id(
             conn,
             organiser_id=call.visitor.owner_id,

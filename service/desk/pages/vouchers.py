@@ -89,6 +89,7 @@ async def search(call: PageCall) -> PageReply:
             organiser_id=call.visitor.owner_id,
             text=form.text,
             countries=call.resources.settings.sms_countries,
+            code_digits=call.resources.settings.code_digits,
             actor=call.visitor.actor,
         )
         names = await programme_names(call, conn)

@@ -32,6 +32,7 @@ from service.vouchers.model import (
     ContactChange,
     DecisionStatus,
     ShownState,
+    SuppressionIsWish,
     VoucherHoldUnknown,
     VoucherState,
     VoucherView,
@@ -157,16 +158,20 @@ async def _correct_day(call: PageCall, conn: Connection, organiser: Organiser, v
 
 async def _lift(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> None:
     form = call.form_as(LiftForm)
-    await operations.lift_suppression(
-        conn,
-        call.resources.keys,
-        organiser=organiser,
-        voucher_id=voucher_id,
-        channel=form.channel,
-        actor=call.visitor.actor,
-        reason=form.reason,
-        asked_by_family=form.asked_by_family is not None,
-    )
+    try:
+        await operations.lift_suppression(
+            conn,
+            call.resources.keys,
+            organiser=organiser,
+            voucher_id=voucher_id,
+            channel=form.channel,
+            actor=call.visitor.actor,
+            reason=form.reason,
+            asked_by_family=form.asked_by_family is not None,
+        )
+    except SuppressionIsWish:
+        told = call.gettext("The family has stopped these messages itself. Tick this only if it asks for them again.")
+        raise wrong("asked_by_family", told) from None
 
 
 async def _change(call: PageCall, conn: Connection, organiser: Organiser, voucher_id: UUID) -> Sent | None:
