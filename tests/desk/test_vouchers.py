@@ -10,7 +10,6 @@ import pytest
 
 from service.db import transaction
 from service.desk.pages import vouchers as pages
-
 from service.vouchers.codes import show_code
 from tests.browsers import Browser, sign_in_as
 from tests.debits.pages.desks import form_in, today, words_in

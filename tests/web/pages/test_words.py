@@ -19,6 +19,7 @@ from service.web.pages.words import (
     read_catalogue,
     show_day,
     show_hours,
+    show_amount,
     show_money,
     show_number,
     show_time,
@@ -99,6 +100,9 @@ def test_words_numbers_and_days_are_written_as_each_language_does() -> None:
     assert translations("fi").gettext("Sign in") == "Kirjaudu"
     assert translations("en").gettext("Sign in") == "Sign in"
     assert [show_money(123450, language) for language in PAGE_LANGUAGES] == ["1234,50 €", "1234,50 €", "€1234.50"]
+    grouped = ["15\N{NO-BREAK SPACE}636,28 €", "15\N{NO-BREAK SPACE}636,28 €", "€15,636.28"]
+    assert [show_money(1563628, language) for language in PAGE_LANGUAGES] == grouped
+    assert show_amount(-1563628, "cents", "en") == "-€15,636.28"
     assert [show_hours(90, language) for language in PAGE_LANGUAGES] == ["1 t 30 min", "1 h 30 min", "1 h 30 min"]
     assert show_day(date(2026, 11, 2), "en") == "2 November 2026"
     assert show_time(datetime(2026, 11, 2, 22, 5, tzinfo=UTC), "fi") == "3.11.2026 0.05"
