@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from service import metrics
-from service.errors import DatabaseUnavailable, SeteliError
+from service.errors import DatabaseUnavailable, OutcomeUnknown, RequestInFlight, SeteliError
 from service.identity_codes import PersonalIdentityCode
 from service.problems import Problem, choose_language, problem
 from service.web.calls import Reply, Stream
@@ -42,12 +42,16 @@ from service.web.pages.ways import PAGES_KEY, SIGN_IN, way_back
 from service.web.pages.words import PAGE_LANGUAGES, translations
 
 ERROR_PAGE = "error.html"
+FORM: web.RequestKey[FormData] = web.RequestKey("form")
+"""What was sent with a request, once it is read."""
 NONCE_BYTES = 16
 HSTS = "max-age=63072000; includeSubDomains"
 RESOURCES_KEY: web.AppKey[PageResources] = web.AppKey("page_resources")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NO_PAGES = ("/v1/", "/hooks/", "/health/", "/openapi.json", "/metrics")
-NOWHERE = PageRoute("GET", "", lambda call: render(call, ERROR_PAGE), roles=None, summary="An address that is none")
+NOWHERE = PageRoute(
+    "GET", "", lambda call: render(call, ERROR_PAGE, is_passing=False), roles=None, summary="An address that is none"
+)
 
 
 def add_pages(app: web.Application, pages: Iterable[PageRoute], resources: PageResources) -> None:
@@ -89,6 +93,7 @@ def _handler(page: PageRoute, resources: PageResources) -> Callable[[web.Request
         except SeteliError as error:
             if isinstance(error, DatabaseUnavailable):
                 metrics.database_unavailable.inc()
+                call = await _with_form(call)
             reply = await _error_page(call, error)
         except web.HTTPException:
             raise
@@ -175,7 +180,8 @@ async def _read_form(raw: web.Request, max_bytes: int, timeout_s: float) -> Form
         raise BodyTooLarge(max_bytes=max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            return await raw.clone(client_max_size=max_bytes).post()
+            raw[FORM] = form = await raw.clone(client_max_size=max_bytes).post()
+            return form
     except TimeoutError:
         raise BodyTooSlow from None
     except web.HTTPRequestEntityTooLarge:
@@ -188,6 +194,21 @@ async def _read_form(raw: web.Request, max_bytes: int, timeout_s: float) -> Form
         raise BrokenForm from None
 
 
+async def _with_form(call: PageCall) -> PageCall:
+    """What was sent, for a button that sends it again: who looked could not even be looked up. Only what this browser
+    sent from a page of ours, as its token shows, and nothing with a file or a password in it."""
+    if call.route.method != "POST" or call.route.roles is None or call.raw.content_type != FORMS[0]:
+        return call
+    try:
+        form = call.raw.get(FORM) or await _read_form(call.raw, MAX_BODY_BYTES, READ_TIMEOUT_S)
+        sent = replace(call, form=form)
+        check_origin(call.raw, call.resources.settings.public_url)
+        check_csrf(call.resources.keys.index, call.token.value, sent.value("csrf"))
+    except SeteliError:
+        return call
+    return call if any("password" in name for name in form) else sent
+
+
 def _explain(error: SeteliError, language: str) -> Problem:
     """The error's sentences. What the API tells programmers of these is no use on a page."""
     gettext = translations(language).gettext
@@ -198,6 +219,21 @@ def _explain(error: SeteliError, language: str) -> Problem:
     if isinstance(error, InternalError):
         return Problem(
             gettext("Something went wrong here. The fault is ours, and it has been recorded."),
+            gettext("Try again in a moment. Nothing is done twice."),
+        )
+    if isinstance(error, DatabaseUnavailable):
+        return Problem(
+            gettext("The service is not there for a moment. Nothing was done."),
+            gettext("Try again in a moment. Nothing is done twice."),
+        )
+    if isinstance(error, RequestInFlight):
+        return Problem(
+            gettext("Somebody is changing the same thing at this moment. Nothing was done."),
+            gettext("Try again in a moment. Nothing is done twice."),
+        )
+    if isinstance(error, OutcomeUnknown):
+        return Problem(
+            gettext("The connection broke, and it is not certain yet whether it was done."),
             gettext("Try again in a moment. Nothing is done twice."),
         )
     if isinstance(error, PersonalIdentityCode):  # whose sentence names the field as programs do
@@ -213,7 +249,7 @@ async def _error_page(call: PageCall, error: SeteliError) -> Reply:
     shown = replace(call, problem=_explain(error, call.language))
     if isinstance(error, DatabaseUnavailable):
         shown = replace(shown, known_visitor=None)  # no notes: they are in the database
-    return await render(shown, ERROR_PAGE, status=status_of(error))
+    return await render(shown, ERROR_PAGE, status=status_of(error), is_passing=isinstance(error, DatabaseUnavailable))
 
 
 async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:

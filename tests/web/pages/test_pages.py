@@ -10,8 +10,10 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service.app import PAGES, PUBLIC_PAGES
+from service.errors import DatabaseUnavailable
 from service.web.pages import safe_next
 from tests.browsers import HTML, Browser, csrf_of, sign_in_as
+from tests.debits.pages.desks import form_in
 from tests.installations import Installation, install, settings_for
 
 
@@ -297,3 +299,26 @@ async def test_a_stranger_finds_a_refused_form_again_in_another_language(install
     stranger = Browser(installation)
     wrong = await stranger.submit("/sign-in?next=/desk", "/sign-in?next=/desk", {"email": "x", "password": "y"})
     assert 'href="/sign-in?next=/desk&amp;lang=sv"' in await wrong.text()
+
+
+async def test_while_the_database_is_away_a_button_sends_the_same_form_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await sign_in_as(installation, "caseworker")
+    form = form_in(await (await browser.get("/desk")).text(), "/desk/preview") | {"client_ref": "perhe-1"}
+    password = {"csrf": form["csrf"], "new_password": "four or five words"}
+
+    async def away(resources: object, token: str) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(type(installation.resources), "visitor", away)
+    answer = await browser.post("/desk/preview", form)
+    page = await answer.text()
+    assert answer.status == 503
+    assert "Nothing is done twice" in page
+    assert "Idempotency-Key" not in page
+    assert form_in(page, "/desk/preview") == form
+    assert "perhe-1" not in await (await browser.post("/desk/preview", form | {"csrf": "of another page"})).text()
+    assert "perhe-1" not in await (await browser.post("/desk/preview", form, Origin="https://other.example")).text()
+    assert "five words" not in await (await browser.post("/account/password", password)).text()
+    assert 'href="/desk/vouchers?x=1"' in await (await browser.get("/desk/vouchers?x=1")).text()
