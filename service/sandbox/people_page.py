@@ -37,14 +37,15 @@ class PeoplePage:
         return [web.get("/people", self.page), web.get("/people.json", self.plain)]
 
     async def page(self, request: web.Request) -> web.Response:
-        """Log-ins and present codes; looks again by itself when the codes change."""
+        """Log-ins and present codes; looks again by itself when the codes change unless `?pause` is given."""
         _refuse_other_names(request)
         now_s = time.time()
         logins = read_logins(self._logins)
         people = [(login, present_codes(login.totp_secret, now_s)) for login in logins]
         seconds_left = people[0][1].seconds_left if people else 1
+        refresh_s = None if "pause" in request.query else seconds_left + 1
         response = aiohttp_jinja2.render_template(
-            "people.html", request, {"people": people, "seconds_left": seconds_left, "refresh_s": seconds_left + 1}
+            "people.html", request, {"people": people, "seconds_left": seconds_left, "refresh_s": refresh_s}
         )
         response.headers.update(_PRIVATE)
         return response

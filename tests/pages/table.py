@@ -274,7 +274,12 @@ FAMILY = (
     Visit("/f/{link}/visits/{debit_id}", state="said", at="/f/{link}/visits/{debit}?lang={language}"),
     Visit("/f/{link}/visits/{debit_id}", state="taken back", at="/f/{link}/visits/{reversed_debit}?lang={language}"),
 )
-ELSEWHERE = (Visit("/nowhere", state="not found", status=404), Visit("/desk", "worker", state="forbidden", status=403))
+ELSEWHERE = (
+    Visit("/nowhere", state="not found", status=404),
+    Visit("/desk/nowhere", "caseworker", state="not found", status=404),
+    Visit("/desk/vouchers/{voucher_id}", "caseworker", state="not found", at="/desk/vouchers/x", status=404),
+    Visit("/desk", "worker", state="forbidden", status=403),
+)
 
 VISITS = (*SIGNING_IN, *ACCOUNTS, *PROVIDER, *DESK, *DIRECTORY, *SUPPORT, *FAMILY, *ELSEWHERE)
 

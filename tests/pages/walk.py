@@ -57,6 +57,17 @@ def axe_source() -> str:
     return AXE.read_text("utf-8")
 
 
+async def judge(page: Page) -> list[str]:
+    """What axe-core finds wrong with a page as it stands."""
+    await page.evaluate(axe_source())
+    found: dict[str, Any] = await page.evaluate(JUDGE)
+    return [
+        f"{one['id']}: {one['help']}: {node['target']} {node['html'][:200]} {node['failureSummary'][:200]}"
+        for one in found["violations"]
+        for node in one["nodes"][:3]
+    ]
+
+
 class Walk:
     """One browser that goes through the pages, with a window for everybody who looks."""
 
@@ -116,16 +127,7 @@ class Walk:
             faults.append(f"is {too_wide} px too wide: {await page.evaluate(TOO_WIDE)}")
         if PICTURES:
             await page.screenshot(path=Path(PICTURES) / f"{visit.name}.{self.look.name}.png", full_page=True)
-        return faults + (await self._accessible(page) if self.is_judged else [])
-
-    async def _accessible(self, page: Page) -> list[str]:
-        await page.evaluate(axe_source())
-        found: dict[str, Any] = await page.evaluate(JUDGE)
-        return [
-            f"{one['id']}: {one['help']}: {node['target']} {node['html'][:200]} {node['failureSummary'][:200]}"
-            for one in found["violations"]
-            for node in one["nodes"][:3]
-        ]
+        return faults + (await judge(page) if self.is_judged else [])
 
     def _weighed(self) -> list[str]:
         return [f"weighs {self.weight} bytes"] if self.weight > WEIGHT_MAX else []

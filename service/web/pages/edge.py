@@ -249,7 +249,10 @@ async def _error_page(call: PageCall, error: SeteliError) -> Reply:
     shown = replace(call, problem=_explain(error, call.language))
     if isinstance(error, DatabaseUnavailable):
         shown = replace(shown, known_visitor=None)  # no notes: they are in the database
-    return await render(shown, ERROR_PAGE, status=status_of(error), is_passing=isinstance(error, DatabaseUnavailable))
+    gettext = translations(call.language).gettext
+    title = gettext("Page not found") if isinstance(error, RouteNotFound) else gettext("This did not work")
+    is_passing = isinstance(error, DatabaseUnavailable)
+    return await render(shown, ERROR_PAGE, title=title, status=status_of(error), is_passing=is_passing)
 
 
 async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:
