@@ -94,6 +94,11 @@ class Resources:
             has_notes=session.has_notes,
         )
 
+    async def timed_out(self, session_token: str) -> UUID | None:
+        """Whose session this was, if it has ended by itself and not been forgotten yet."""
+        async with autocommit(self.pool) as conn:
+            return await sessions.find_timed_out(conn, session_token)
+
     async def leave_note(self, session_id: UUID, note: Note) -> None:
         """Keep a sentence for the next page of this session."""
         async with autocommit(self.pool) as conn:

@@ -25,6 +25,8 @@ class Browser:
 
     installation: Installation
     cookie: str | None = None
+    kept_form: str | None = None
+    """The cookie with what was filled in when the session had ended."""
 
     async def get(self, path: str, **headers: str) -> ClientResponse:
         return await self.send("GET", path, None, headers)
@@ -41,14 +43,17 @@ class Browser:
         self, method: str, path: str, form: dict[str, str] | None, headers: dict[str, str]
     ) -> ClientResponse:
         known = {**HTML, **headers}
-        if self.cookie is not None:
-            known["Cookie"] = f"__Host-session={self.cookie}"
+        cookies = {"__Host-session": self.cookie, "__Host-form": self.kept_form}
+        if any(cookies.values()):
+            known["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items() if value)
         answer = await self.installation.client.request(method, path, data=form, headers=known, allow_redirects=False)
         given: SimpleCookie = SimpleCookie()
         for line in answer.headers.getall("Set-Cookie", []):
             given.load(line)
         if "__Host-session" in given:
             self.cookie = given["__Host-session"].value or None
+        if "__Host-form" in given:
+            self.kept_form = given["__Host-form"].value or None
         return answer
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Protocol, cast
+from urllib.parse import urlencode
 
 from aiohttp.web_request import FileField
 from multidict import MultiDict, MultiDictProxy
@@ -129,6 +130,13 @@ async def charge(call: PageCall) -> PageReply:
     return await redirect(call, f"/provider/visits/{lookup.lookup_id}/receipt")
 
 
+def _confirmation_address(call: PageCall) -> str | None:
+    """Where what is sent was confirmed; None for a form that says nothing of a visit."""
+    given = {name: call.value(name) for name in FIELDS if call.value(name)}
+    path = call.raw.path.removesuffix("/charge")
+    return f"{path}/confirm?{urlencode(given)}" if given else None
+
+
 def _tries(call: PageCall, lookup: Lookup) -> int:
     """The form's part of the key: how many tries had been refused when it was shown."""
     told = call.value("tries")
@@ -221,7 +229,12 @@ PAGES: tuple[PageRoute, ...] = (
         summary="What exactly will be charged",
     ),
     PageRoute(
-        "POST", "/provider/visits/{lookup_id}/charge", charge, roles=PROVIDER_ROLES, summary="Charge or book a visit"
+        "POST",
+        "/provider/visits/{lookup_id}/charge",
+        charge,
+        roles=PROVIDER_ROLES,
+        summary="Charge or book a visit",
+        filled=_confirmation_address,
     ),
     PageRoute(
         "GET", "/provider/visits/{lookup_id}/receipt", show_receipt, roles=PROVIDER_ROLES, summary="What was charged"

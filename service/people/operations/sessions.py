@@ -96,6 +96,17 @@ async def find_session(conn: Connection, token: str | None) -> Session | None:
     )
 
 
+async def find_timed_out(conn: Connection, token: str) -> UUID | None:
+    """Who was signed in with a session that has ended by itself. None: it lives, was ended, or has been forgotten."""
+    if not looks_like_token(token):
+        return None
+    row = await queries.select_session(conn, token_hash=hash_token(token))
+    if row is None or row["stage"] != "full" or not _is_over(row):
+        return None
+    person_id: UUID = row["person_id"]
+    return person_id
+
+
 def _is_over(row: Record) -> bool:
     ends_at = session_ends_at(
         stage=row["stage"], role=row["role"], created_at=row["created_at"], last_seen_at=row["last_seen_at"]

@@ -67,6 +67,7 @@ async def show_sign_in(call: PageCall) -> PageReply:
     if call.known_visitor is not None:
         return await redirect(call, onward(call, call.visitor.role))
     said = "out" if "out" in call.query else "ended" if "ended" in call.query else None
+    said = "kept" if call.query.get("ended") == "kept" else said
     said = "changed" if "changed" in call.query else said
     return await render(
         call,

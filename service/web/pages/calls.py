@@ -64,6 +64,7 @@ class PageResources(EdgeResources, Protocol):
     async def leave_note(self, session_id: UUID, note: Note) -> None: ...
     async def take_notes(self, session_id: UUID) -> Sequence[Note]: ...
     async def choose_language(self, person_id: UUID, language: str) -> None: ...
+    async def timed_out(self, session_token: str) -> UUID | None: ...
 
 
 class FormModel(BaseModel):
@@ -221,11 +222,13 @@ def _is_list(annotation: object) -> bool:
 
 @dataclass(frozen=True)
 class PageReply(Reply):
-    """`session` is the cookie's new value; `ends_session` takes it away."""
+    """`session` is the cookie's new value; `ends_session` takes it away. So is `kept_form` that of the module `kept`;
+    empty, it takes that one away."""
 
     content_type: str = "text/html; charset=utf-8"
     session: str | None = field(default=None, repr=False)
     ends_session: bool = False
+    kept_form: str | None = field(default=None, repr=False)
 
 
 PageHandler = Callable[[PageCall], Awaitable[Reply | Stream]]
@@ -246,7 +249,10 @@ class PageRoute:
     """The page that shows what was wrong with this POST, with what was filled in: usually the GET of the same path."""
     again: PageHandler | None = None
     """Shows once more what was filled in, and does nothing: on a page with a long form, another language keeps it all.
-    What was sent then stands in the page, so never for a form with a secret."""
+    What was sent then stands in the page, so never for a form with a secret. It comes back after a session that was
+    over, too."""
+    filled: Callable[[PageCall], str | None] | None = None
+    """The address that shows this POST's form as it was filled in: only for what stands in addresses anyway."""
     max_bytes: int = MAX_BODY_BYTES
     """Of the form; more than usual is read only from somebody who may use the page."""
     read_timeout_s: float = READ_TIMEOUT_S

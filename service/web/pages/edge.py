@@ -29,6 +29,7 @@ from service.web.errors import (
 )
 from service.web.pages.calls import (
     FormData,
+    Note,
     PageCall,
     PageReply,
     PageResources,
@@ -37,6 +38,8 @@ from service.web.pages.calls import (
     errors_by_field,
 )
 from service.web.pages.csrf import check_csrf, check_origin, session_cookie_name
+from service.web.pages.kept import LIVES as KEPT_FORM_LIVES
+from service.web.pages.kept import keep_form, kept_form, kept_form_cookie_name
 from service.web.pages.rendering import render, set_up_templates
 from service.web.pages.ways import PAGES_KEY, SIGN_IN, way_back
 from service.web.pages.words import PAGE_LANGUAGES, translations
@@ -50,7 +53,11 @@ RESOURCES_KEY: web.AppKey[PageResources] = web.AppKey("page_resources")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 NO_PAGES = ("/v1/", "/hooks/", "/health/", "/openapi.json", "/metrics")
 NOWHERE = PageRoute(
-    "GET", "", lambda call: render(call, ERROR_PAGE, is_passing=False), roles=None, summary="An address that is none"
+    "GET",
+    "",
+    lambda call: render(call, ERROR_PAGE, title="", is_passing=False),
+    roles=None,
+    summary="An address that is none",
 )
 
 
@@ -134,13 +141,13 @@ async def _answer(call: PageCall) -> Reply | Stream:
     if page.method == "POST":
         check_origin(call.raw, call.resources.settings.public_url)
         is_welcome = page.roles is None or (visitor is not None and visitor.role in page.roles)
-        ended = _sign_in(call, "ended=1&")
         if visitor is None and not is_welcome and (call.raw.content_length or 0) > MAX_BODY_BYTES:
-            return ended  # a large file is not read from a stranger
+            return _sign_in(call, "ended=1&")  # a large file is not read from a stranger
         max_bytes, timeout_s = (page.max_bytes, page.read_timeout_s) if is_welcome else (MAX_BODY_BYTES, READ_TIMEOUT_S)
         call = replace(call, form=await _read_form(call.raw, max_bytes, timeout_s))
         if page.roles is not None and visitor is None:
-            return ended
+            kept = await keep_form(call)
+            return replace(_sign_in(call, "ended=1&" if kept is None else "ended=kept&"), kept_form=kept)
         if not page.by_link:
             check_csrf(call.resources.keys.index, call.token.value, call.value("csrf"))
     if page.roles is not None:
@@ -152,6 +159,8 @@ async def _answer(call: PageCall) -> Reply | Stream:
     if page.again is not None and visitor is not None and chosen in PAGE_LANGUAGES:
         await call.resources.choose_language(visitor.person_id, chosen)
         call, handler = replace(call, language=chosen), page.again
+    if page.method == "GET" and visitor is not None and (form := kept_form(call)) is not None:
+        return await _filled_again(call, form)
     try:
         return await handler(call)
     except SeteliError as error:
@@ -159,6 +168,15 @@ async def _answer(call: PageCall) -> Reply | Stream:
             raise
         again = replace(call, problem=_explain(error, call.language), errors=errors_by_field(error, call.language))
         return replace(await _form(page.form(again)), status=status_of(error))
+
+
+async def _filled_again(call: PageCall, form: FormData) -> Reply:
+    """The page with what was filled in before the session was over; once, or it would always begin so."""
+    note = translations(call.language).gettext("What you had filled in is here again. Nothing has been sent yet.")
+    await call.resources.leave_note(call.visitor.session_id, Note("done", note))
+    shown = replace(call, form=form, known_visitor=replace(call.visitor, has_notes=True))
+    reply = await _form(call.route.handler(shown))
+    return replace(reply, kept_form="") if isinstance(reply, PageReply) else reply
 
 
 def _sign_in(call: PageCall, why: str = "") -> PageReply:
@@ -268,6 +286,8 @@ async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:
         shown = replace(reply, headers=headers)
         return to_response(for_everybody(call.raw, shown) if reply.status == 200 else shown)
     response = to_response(replace(reply, headers=headers))
+    if isinstance(reply, PageReply) and reply.kept_form is not None:
+        _keep(response, kept_form_cookie_name(settings), reply.kept_form, is_https=is_https)
     name = session_cookie_name(settings)
     if isinstance(reply, PageReply) and reply.ends_session:
         response.del_cookie(name, path="/", secure=is_https, httponly=True, samesite="Lax")
@@ -279,6 +299,14 @@ async def _send(call: PageCall, reply: Reply | Stream) -> web.StreamResponse:
         # No Max-Age: it goes with the browser; how long a session lives is decided in the database.
         response.set_cookie(name, token, path="/", secure=is_https, httponly=True, samesite="Lax")
     return response
+
+
+def _keep(response: web.StreamResponse, name: str, kept: str, *, is_https: bool) -> None:
+    if kept:
+        age = int(KEPT_FORM_LIVES.total_seconds())
+        response.set_cookie(name, kept, max_age=age, path="/", secure=is_https, httponly=True, samesite="Lax")
+    else:
+        response.del_cookie(name, path="/", secure=is_https, httponly=True, samesite="Lax")
 
 
 @web.middleware

@@ -17,6 +17,7 @@ from service.web.pages.calls import PageCall, PageRoute
 PAGES_KEY: web.AppKey[tuple[PageRoute, ...]] = web.AppKey("pages")
 SIGN_IN = "/sign-in"
 FRONT = "/"
+NEXT_MAX = 500
 PUBLIC_FRONT = "/directory"
 """Where somebody begins who has no log-in: a family that looks for help."""
 
@@ -30,8 +31,11 @@ def home_address(call: PageCall, role: str) -> str:
 
 
 def way_back(call: PageCall) -> str:
-    """The address that shows this page again; of a page that answers a form, the nearest one above it, without what was
-    filled in."""
+    """The address that shows this page again; of a page that answers a form, the one that shows the form as it was
+    filled in (`PageRoute.filled`), or the nearest one above it, without."""
+    filled = call.route.filled(call) if call.route.filled is not None else None
+    if filled is not None and len(filled) <= NEXT_MAX:
+        return filled
     address = call.raw.rel_url.without_query_params("lang")
     if call.route.method == "GET":
         return address.raw_path_qs
@@ -51,7 +55,7 @@ def in_language(call: PageCall, language: str) -> str:
 
 def safe_next(path: str | None) -> str | None:
     """A path of ours to go on to after signing in, or None: never another site's address."""
-    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or len(path) > 500:
+    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or len(path) > NEXT_MAX:
         return None
     return path if path.isprintable() and "\\" not in path and path.isascii() else None
 
