@@ -268,8 +268,8 @@ def worker_database_url(servers: Addresses) -> str:
 
 
 @pytest.fixture(scope="session")
-async def sessions(worker_database_url: str) -> AsyncIterator[Sessions]:
-    sessions = open_sessions(worker_database_url)
+async def sessions(worker_database_url: str, servers: Addresses) -> AsyncIterator[Sessions]:
+    sessions = open_sessions(worker_database_url, servers.growing_tables)
     yield sessions
     sessions.end()
 
@@ -289,10 +289,10 @@ async def db(sessions: Sessions) -> AsyncIterator[Connection]:
 
 
 @pytest.fixture
-async def database_url(sessions: Sessions, servers: Addresses) -> AsyncIterator[str]:
+async def database_url(sessions: Sessions) -> AsyncIterator[str]:
     """The URL of this worker's own database; everything written to it is gone after the test."""
     yield sessions.url
-    await sessions.empty(servers.growing_tables)
+    await sessions.empty()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from service.sandbox.sample import COUNTY, PROVIDERS, TOWN, load_sample
 from service.settings import Settings
 from service.web.server import Runner
 from tests.rows import once_then_copied
-from tests.sessions import sessions_of
+from tests.sessions import Sessions, sessions_of
 
 PUBLIC_URL = "https://seteli.test"
 
@@ -123,6 +123,10 @@ class Served(TestServer):
         return Runner(self.app, **kwargs)
 
 
+async def _load_or_copy(conn: Connection, sessions: Sessions) -> dict[str, str]:
+    return await once_then_copied(conn, load_sample_with_keys, name="sample", replica=await sessions.replica())
+
+
 @asynccontextmanager
 async def install(settings: Settings, *, port: int | None = None) -> AsyncIterator[Installation]:
     """Open resources, load the sample data, make a key for each owner, and serve, at `port` if others must find it."""
@@ -130,6 +134,6 @@ async def install(settings: Settings, *, port: int | None = None) -> AsyncIterat
     has_all = settings.database_connections == Settings.model_fields["database_connections"].default
     async with open_resources(settings, pool=await sessions.pool() if sessions and has_all else None) as resources:
         async with transaction(resources.pool) as conn:
-            keys = await once_then_copied(conn, load_sample_with_keys, name="sample")
+            keys = await (_load_or_copy(conn, sessions) if sessions else load_sample_with_keys(conn))
         async with TestClient(Served(build_app(resources), port=port)) as client:
             yield Installation(resources, client, keys)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.db import Connection, Pool, connect, open_pool
-from tests.rows import empty_tables
+from tests.rows import be_replica, empty_tables
 
 NAME = "test"
 _END_OTHERS = """
@@ -23,11 +23,12 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_n
 class Sessions:
     """Everything here lives on the event loop of the whole run."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tables: Sequence[str]) -> None:
         self.url = url
+        self._tables = tables
         self._pool: Pool | None = None
         self._connection: Connection | None = None
-        self._cleaner: Connection | None = None
+        self._replica: Connection | None = None
 
     async def pool(self) -> Pool:
         """As the service opens it; lent, not to be closed."""
@@ -41,15 +42,21 @@ class Sessions:
             self._connection = await connect(self.url, application_name=NAME)
         return self._connection
 
-    async def empty(self, tables: Sequence[str]) -> None:
+    async def replica(self) -> Connection:
+        """What takes rows away and puts some back (`tests/rows.py`); in no transaction."""
+        if self._replica is None or self._replica.is_closed():
+            self._replica = await connect(self.url, application_name="clean-up")
+            await be_replica(self._replica, self._tables)
+        return self._replica
+
+    async def empty(self) -> None:
         """End every session but those that are lent, and take away all rows."""
-        if self._cleaner is None or self._cleaner.is_closed():
-            self._cleaner = await connect(self.url, application_name="clean-up")
+        replica = await self.replica()
         if self._is_broken():
             self._end_lent()
         lent = [NAME] if self._pool or self._connection else []
-        await self._cleaner.execute(_END_OTHERS, lent)
-        await empty_tables(self._cleaner, tables)
+        await replica.execute(_END_OTHERS, lent)
+        await empty_tables(replica, self._tables)
 
     def _is_broken(self) -> bool:
         if self._connection is not None and (self._connection.is_closed() or self._connection.is_in_transaction()):
@@ -66,8 +73,8 @@ class Sessions:
 
     def end(self) -> None:
         self._end_lent()
-        if self._cleaner is not None:
-            self._cleaner.terminate()
+        if self._replica is not None:
+            self._replica.terminate()
 
 
 _OF_WORKER: dict[str, Sessions] = {}
@@ -78,6 +85,7 @@ def sessions_of(url: str) -> Sessions | None:
     return _OF_WORKER.get(url)
 
 
-def open_sessions(url: str) -> Sessions:
-    _OF_WORKER[url] = Sessions(url)
+def open_sessions(url: str, tables: Sequence[str]) -> Sessions:
+    """`tables`: those that tests fill, and that are empty between them."""
+    _OF_WORKER[url] = Sessions(url, tables)
     return _OF_WORKER[url]

@@ -87,7 +87,8 @@ async def command_line(database_url: str, redis_url: str, sessions: Sessions) ->
             await asyncio.to_thread(made.run, line)  # each command has an event loop of its own
         return {}
 
-    await once_then_copied(await sessions.connection(), set_up, name="command line")
+    conn, replica = await sessions.connection(), await sessions.replica()
+    await once_then_copied(conn, set_up, name="command line", replica=replica)
     return made
 
 
