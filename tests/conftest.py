@@ -1,4 +1,5 @@
-"""One embedded PostgreSQL and one Valkey for the whole run, started only if a collected test needs them.
+"""One embedded PostgreSQL and one Valkey for the whole run. A parallel run starts them while its workers still collect,
+a plain one only if a collected test needs them.
 
 The process that the user started owns the servers: the only one of a plain run, the controller of a
 parallel one. They end with it, `kill -9` included. The workers learn the addresses from a file in the run's
@@ -100,8 +101,6 @@ class Run:
         """Start the servers and migrate the template once; what goes wrong is told by the tests that need
         them.
         """
-        if self.addresses is not None:
-            return
         try:
             self.addresses = self._start()
         except (ServerStartError, SeteliError, MigrationError, asyncpg.PostgresError, OSError) as error:
@@ -199,14 +198,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("db")
-    items.sort(
-        key=lambda item: next((at for at, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
-    )
+
+    def place(item: pytest.Item) -> tuple[int, Path]:
+        rank = next((at for at, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
+        return rank, item.path  # wherever its process began
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Modules and tests stay until the end: the garbage collector need not look through them again and again."""
+    if _is_worker(session.config):
+        _begin_elsewhere(session.config)
     gc.disable()
     try:
         return (yield)
@@ -215,21 +219,24 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if session.config.option.collectonly or not any(item.get_closest_marker("db") for item in session.items):
+def _begin_elsewhere(config: pytest.Config) -> None:
+    """Whoever comes first to a file compiles it for all, which takes longer than all else before the first test."""
+    arguments = [Path(argument) for argument in config.args]
+    if all(argument.is_dir() for argument in arguments):
+        files = [str(file) for folder in arguments for file in sorted(folder.rglob("test_*.py"))]
+        number, count = int(config.workerinput["workerid"].removeprefix("gw")), config.workerinput["workercount"]
+        begin = len(files) * number // count
+        config.args = files[begin:] + files[:begin]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """In the main thread, and before any test is begun or handed out."""
+    if RUN not in session.config.stash or session.config.option.collectonly:
         return
-    if _is_worker(session.config):
-        (_run_folder(session.config) / "needed").touch()
-    else:
+    is_parallel = bool(session.config.getoption("numprocesses", None))
+    if is_parallel or any(item.get_closest_marker("db") for item in session.items):
         session.config.stash[RUN].start()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(node) -> None:
-    """In the controller, in its main thread, and before any test is handed out."""
-    run = node.config.stash[RUN]
-    if (run.folder / "needed").exists():
-        run.start()
 
 
 @pytest.fixture(scope="session")
