@@ -40,6 +40,7 @@ CHECKS: list[CheckFunction] = [
     response_schema_conformance,
 ]
 VOUCHERS = 12
+MOST_USED = ("/v1/decisions", "/v1/validate", "/v1/debits", "/v1/holds")
 
 
 @dataclass
@@ -187,6 +188,16 @@ def told(faults: dict[str, str]) -> Iterator[str]:
         yield f"{where}\n{what}"
 
 
+async def test_answers_to_whoever_decides_and_charges_are_described(here: Installation) -> None:
+    def leave_most_used(document: dict[str, Any]) -> None:
+        document["paths"] = {path: document["paths"][path] for path in MOST_USED}
+
+    stranger = await visit(here, examples=4, start=1, change=leave_most_used)
+    assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
+    assert stranger.statuses[200] + stranger.statuses[201] > 4
+
+
+@pytest.mark.slow
 async def test_every_answer_is_one_that_is_described(here: Installation) -> None:
     stranger = await visit(here, examples=2, start=1)
     assert stranger.faults == {}, "\n\n".join(told(stranger.faults))
@@ -205,6 +216,7 @@ async def test_a_description_that_is_not_true_is_found_out(here: Installation) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_thousands_of_answers_are_described(here: Installation) -> None:
     stranger = await visit(here, examples=60, start=2)

@@ -17,8 +17,9 @@ from bench.report import Result
 from service.sandbox.postgres import find_binaries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [name if name == "debits" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES + LONG_NAMES]
+    "name", [name if name == "debits" else pytest.param(name, marks=pytest.mark.long) for name in NAMES + LONG_NAMES]
 )
 @pytest.mark.timeout(180)
 def test_a_measurement_works_and_its_checks_hold(name: str, server_folder: Path) -> None:

@@ -393,6 +393,7 @@ def test_no_history_moves_a_message_backwards_repeats_it_or_leaves_it_stuck(data
     run_state_machine_as_test(
         lambda: Histories(database_url),
         settings=settings(
+            max_examples=10 if settings.get_current_profile_name() == "quick" else settings.default.max_examples,
             phases=(Phase.generate,),  # a history is short enough to read; shrinking it would take minutes
             stateful_step_count=30,
             deadline=None,

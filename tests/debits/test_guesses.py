@@ -151,6 +151,7 @@ async def test_ten_thousand_guesses_hit_nothing_and_are_counted_right(servers: A
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_a_million_guesses_hit_nothing_and_are_counted_right(servers: Addresses, redis_url: str) -> None:
     siege = await besiege(servers, redis_url, waves=100, each=20, apart=timedelta(minutes=31))

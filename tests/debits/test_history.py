@@ -505,6 +505,7 @@ async def test_an_export_may_not_last_for_ever(past: Pool, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_twenty_thousand_lines_need_no_more_memory_than_a_few_batches(pool: Pool) -> None:
     await fill(pool, vouchers=2_000, debits=40_000)
     lines = size = 0

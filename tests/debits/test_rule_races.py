@@ -23,6 +23,7 @@ from tests.debits.rule_model import HELSINKI, Ask, Calendar, Programme, Rules, V
 from tests.debits.rule_worlds import CLOCK, EVES, HOLIDAYS, Answer, Book, Card, connect_to, make_database, set_clock
 
 CLIENTS = 8
+LONG = (pytest.mark.slow, pytest.mark.long)
 TODAY = date(2026, 12, 30)  # a Wednesday of week 53: this week's visits go over the New Year
 NOW = datetime.combine(TODAY, time(12), HELSINKI).astimezone(UTC)
 VALUES = {"weekday": 3350, "evening": 4475, "saturday": 4475, "sunday": 5580}
@@ -232,12 +233,13 @@ async def overlaps(url: str, *, seeds: range, requests: int) -> tuple[int, int]:
 
 
 async def test_eight_clients_are_answered_as_if_one_after_the_other(servers: Addresses) -> None:
-    calls, met = await overlaps(await prepare(servers), seeds=range(4), requests=10)
-    assert calls == 4 * CLIENTS * 10
+    calls, met = await overlaps(await prepare(servers), seeds=range(2), requests=10)
+    assert calls == 2 * CLIENTS * 10
     assert met > calls / 2  # or it was no race
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_hundreds_of_races_are_answered_as_if_one_after_the_other(servers: Addresses) -> None:
     calls, met = await overlaps(await prepare(servers), seeds=range(100, 400), requests=12)
@@ -248,7 +250,7 @@ async def test_hundreds_of_races_are_answered_as_if_one_after_the_other(servers:
     "function",
     [
         "debit",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("hold_visit", "reverse_debit", "capture_hold")),
+        *(pytest.param(name, marks=LONG) for name in ("hold_visit", "reverse_debit", "capture_hold")),
     ],
 )
 async def test_without_the_lock_the_judge_sees_it(servers: Addresses, function: str) -> None:

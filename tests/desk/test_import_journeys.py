@@ -21,7 +21,7 @@ from tests.desk.files import HEADER, line, work
 from tests.desk.test_journeys import picture
 from tests.installations import Installation
 
-pytestmark = IN_CHROMIUM
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
 def payload(content: str) -> FilePayload:
@@ -38,7 +38,6 @@ async def choose(page: Page, content: str) -> None:
     await page.get_by_role("button", name="Look at the file").click()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
 async def test_a_file_is_followed_to_its_end_and_its_rejected_rows_are_downloaded(
     database_url: str, redis_url: str, viewport: dict[str, int]
@@ -75,7 +74,6 @@ async def test_a_file_is_followed_to_its_end_and_its_rejected_rows_are_downloade
             assert await conn.fetchval("SELECT count(*) FROM vouchers") == 41
 
 
-@pytest.mark.slow
 async def test_a_file_needs_no_script(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")
@@ -126,7 +124,6 @@ async def rows_done(page: Page) -> int:
     return int(await page.get_by_role("progressbar").get_attribute("value") or 0)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_workers_killed_in_mid_import_are_not_noticed_but_by_the_clock(database_url: str, redis_url: str) -> None:
     rows = 10_000

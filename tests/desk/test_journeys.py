@@ -16,7 +16,7 @@ from tests.debits.pages.desks import today
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.installations import Installation
 
-pytestmark = IN_CHROMIUM
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 PICTURES = os.environ.get("SETELI_PICTURES")
 
 
@@ -49,9 +49,7 @@ async def picture(page: Page, name: str) -> None:
     assert not too_wide, name
 
 
-@pytest.mark.parametrize(
-    "viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("viewport", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
 async def test_a_decision_arrives_while_the_caseworker_looks_on(
     database_url: str, redis_url: str, viewport: dict[str, int]
 ) -> None:
@@ -92,7 +90,6 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
                 await picture(page, f"{path.replace('/', '-')}-{width}")
 
 
-@pytest.mark.slow
 async def test_a_decision_needs_no_script(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")

@@ -13,7 +13,7 @@ from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.desk.test_journeys import fill_in
 from tests.installations import Installation
 
-pytestmark = IN_CHROMIUM
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
 async def count(here: Installation, table: str) -> int:
@@ -34,7 +34,6 @@ async def do(page: Page, action: str, told: str, fields: Mapping[str, str] | Non
     await expect(page.get_by_role("status").first).to_contain_text(told)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 async def test_everything_that_can_be_done_to_a_voucher_is_done(
@@ -64,7 +63,6 @@ async def test_everything_that_can_be_done_to_a_voucher_is_done(
         assert await count(here, "voucher_codes") == 3
 
 
-@pytest.mark.slow
 async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")
@@ -86,7 +84,6 @@ async def test_a_lost_answer_that_is_asked_for_again_grants_one_voucher(database
             assert await count(here, "messages") == 1
 
 
-@pytest.mark.slow
 async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         person = await sign_in_as(here, "caseworker")
@@ -99,7 +96,6 @@ async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_ur
             await expect(page.get_by_label("Decision reference")).to_have_value("")
 
 
-@pytest.mark.slow
 async def test_two_tabs_with_one_form_send_one_message(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         made = await here.decide()

@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, open_window, serve
 
-pytestmark = IN_CHROMIUM
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 PICTURES = os.environ.get("SETELI_PICTURES")
 SMALL = {"width": 320, "height": 640}
 
@@ -25,10 +25,7 @@ async def picture(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("viewport", "scripts"),
-    [
-        pytest.param(SMALL, False, id="small-plain"),
-        pytest.param(DESKTOP, True, id="desktop", marks=pytest.mark.slow),
-    ],
+    [pytest.param(SMALL, False, id="small-plain"), pytest.param(DESKTOP, True, id="desktop")],
 )
 async def test_a_family_finds_compares_and_reads(
     database_url: str, redis_url: str, viewport: dict[str, int], scripts: bool
@@ -81,7 +78,6 @@ async def test_a_family_finds_compares_and_reads(
         assert await context.cookies() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_text_of_twice_the_size_fits_the_smallest_phone(database_url: str, redis_url: str, scheme: str) -> None:
     town = "organiser=leppalahti&programme=kotipalvelu"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.chromium import in_chromium
+from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
 from tests.family.test_pages import charge, disputes, granted
 
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 PICTURES = os.environ.get("SETELI_PICTURES")
 A4 = {"width": 680, "height": 1009}
 """An A4 page without its margins of 15 mm, at 96 dots an inch."""
@@ -22,13 +23,12 @@ async def picture(page: Page, name: str) -> None:
         await page.screenshot(path=Path(PICTURES) / f"family-{name}.png", full_page=True)
 
 
-@in_chromium
 @pytest.mark.parametrize(
     ("viewport", "scripts"),
     [
         (PHONE, False),
-        pytest.param(PHONE, True, marks=pytest.mark.slow),
-        pytest.param(DESKTOP, True, marks=pytest.mark.slow),
+        (PHONE, True),
+        (DESKTOP, True),
     ],
     ids=["phone-plain", "phone", "desktop"],
 )
@@ -67,8 +67,6 @@ async def test_a_family_says_once_that_a_visit_did_not_happen_whatever_it_taps(
         assert await context.cookies() == []
 
 
-@in_chromium
-@pytest.mark.slow
 async def test_the_code_and_its_picture_are_on_one_light_page_of_paper(database_url: str, redis_url: str) -> None:
     async with (
         serve(database_url, redis_url) as here,

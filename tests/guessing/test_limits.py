@@ -258,7 +258,9 @@ SELECT f.outcome, count(*) FROM unnest($2::uuid[], $3::bytea[]) AS g (credential
 """
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(ROUNDS, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    "rounds", [2, pytest.param(ROUNDS, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)])]
+)
 async def test_a_million_guesses_from_500_keys_find_nothing_and_every_key_is_stopped(
     pool: Pool, world: World, rounds: int
 ) -> None:

@@ -203,7 +203,8 @@ AGAIN_AND_AGAIN = ((1, 0.0), (2, 0.003), (3, 0.007), (5, 0.011), (8, 0.019))
 
 
 @pytest.mark.parametrize(
-    ("rows", "kills"), [(1_200, TWICE), pytest.param(2_000, AGAIN_AND_AGAIN, marks=pytest.mark.slow)]
+    ("rows", "kills"),
+    [(1_200, TWICE), pytest.param(2_000, AGAIN_AND_AGAIN, marks=[pytest.mark.slow, pytest.mark.long])],
 )
 async def test_workers_killed_again_and_again_grant_every_row_once(
     site: tuple[Site, World],

@@ -24,7 +24,7 @@ PASSWORD = "neljä sanaa riittää hyvin"
 PICTURES = os.environ.get("SETELI_PICTURES")
 SIZES = {"phone": (360, 740), "desktop": (1200, 900)}
 
-pytestmark = IN_CHROMIUM
+pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
 @asynccontextmanager
@@ -69,10 +69,10 @@ async def wait_for_another_code(installation: Installation) -> None:
 @pytest.mark.parametrize(
     ("size", "has_scripts"),
     [
-        pytest.param("phone", True, marks=pytest.mark.slow),
-        pytest.param("phone", False, marks=pytest.mark.slow),
+        ("phone", True),
+        ("phone", False),
         ("desktop", True),
-        pytest.param("desktop", False, marks=pytest.mark.slow),
+        ("desktop", False),
     ],
 )
 async def test_from_the_invitation_to_signing_out(
@@ -146,7 +146,6 @@ async def _no_picture(page: Page, name: str) -> None:
     return None
 
 
-@pytest.mark.slow
 async def test_a_passkey_is_made_and_used_as_the_second_step(
     chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
 ) -> None:
@@ -183,7 +182,6 @@ async def test_a_passkey_is_made_and_used_as_the_second_step(
         await context.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_at_320_px_with_large_text_nothing_is_cut_off(
     chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, scheme: Literal["light", "dark"]

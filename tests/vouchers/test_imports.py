@@ -378,7 +378,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("rows", "kills"), [(1_200, (1, 3)), pytest.param(2_000, (1, 3, 8), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("rows", "kills"), [(1_200, (1, 3)), pytest.param(2_000, (1, 3, 8), marks=[pytest.mark.slow, pytest.mark.long])]
+)
 async def test_killed_at_any_moment_and_run_again_it_repeats_nothing(
     site: tuple[Site, World], database_url: str, tmp_path: Path, rows: int, kills: Sequence[int]
 ) -> None:

@@ -43,8 +43,8 @@ async def to_confirmation(page: Page, code: str) -> None:
 @pytest.mark.parametrize(
     ("viewport", "scripts"),
     [
-        pytest.param(PHONE, True, id="phone, with scripts", marks=pytest.mark.slow),
-        pytest.param(PHONE, False, id="phone, without scripts"),
+        pytest.param(PHONE, True, id="phone, with scripts"),  # the one journey in a browser of `make test`
+        pytest.param(PHONE, False, id="phone, without scripts", marks=pytest.mark.slow),
         pytest.param(DESKTOP, True, id="desktop, with scripts", marks=pytest.mark.slow),
         pytest.param(DESKTOP, False, id="desktop, without scripts", marks=pytest.mark.slow),
     ],
@@ -68,6 +68,7 @@ async def test_from_the_code_to_the_receipt_and_back(
     assert await entries_of(here, voucher_id) == [("debit", 120), ("reversal", -120)]
 
 
+@pytest.mark.slow
 async def test_a_connection_that_drops_in_mid_debit_charges_once(here: Installation) -> None:
     voucher_id, code = await family(here)
     person = await sit_down(here, "worker")
@@ -90,6 +91,7 @@ async def test_a_connection_that_drops_in_mid_debit_charges_once(here: Installat
     assert await entries_of(here, voucher_id) == [("debit", 120)]
 
 
+@pytest.mark.slow
 async def test_a_second_tap_and_the_back_button_charge_once(here: Installation) -> None:
     voucher_id, code = await family(here)
     person = await sit_down(here, "worker")
@@ -122,6 +124,7 @@ async def test_two_tabs_charge_two_visits_of_two_families(here: Installation) ->
     assert await entries_of(here, one_id) == await entries_of(here, other_id) == [("debit", 120)]
 
 
+@pytest.mark.slow
 async def test_a_typing_slip_is_told_while_typing_and_digits_are_grouped(here: Installation) -> None:
     _, code = await family(here)
     digits = code.replace(" ", "")
