@@ -1,5 +1,5 @@
 # make demo   the whole service on this machine, playing its story   (ONCE=1 ends after it; DATA=<folder>, PORT=<n>)
-# make test   every test, against an embedded PostgreSQL and Valkey
+# make test   the tests, against an embedded PostgreSQL and Valkey
 # make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, after which a worker is
 #             killed at every await of a send, unless ARGS="--points none"; SEED=<n> to replay)
 # make mutants   shows that the judge of `make chaos` sees what goes wrong
@@ -55,8 +55,8 @@ assets:
 	@$(NPM) $(NPM_CI) --omit=dev --prefix $(THIRD_PARTY)
 	@touch -t 200001010000 $(ASSETS)
 
-# What takes too long for every change: the rest of the measurements' tests and of the demo's ends, and many more
-# examples of everything that is tried at random.
+# What takes too long for every change: journeys in a browser, the demo from its first start, chaos, measurements, and many
+# more examples of everything that is tried at random. Hours; `.ci/run` leaves out what is marked `long` and those examples.
 proofs: $(READY) $(ASSETS)
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or hypothesis" --hypothesis-profile=proofs $(ARGS)
 

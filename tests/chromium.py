@@ -1,8 +1,9 @@
 """This machine's Chromium: one for all tests of a worker, each of which opens windows of its own in it.
 
 Starting a browser costs seconds of processor time, a window of it (a context, which shares no cookie and no cache with
-any other) a fraction of one. A module whose tests need a browser says `pytestmark = IN_CHROMIUM`: they are
-skipped where there is none. It lives on the loop of the whole run, as all tests do.
+any other) a fraction of one. A module whose tests need a browser says `pytestmark = [*IN_CHROMIUM, pytest.mark.slow]`:
+they are skipped where there is none, and not in `make test`, where one journey is enough. It lives on the loop of the
+whole run, as all tests do.
 """
 
 from __future__ import annotations
