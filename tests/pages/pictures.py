@@ -164,6 +164,7 @@ async def of_the_public_pages(browser: Browser, told: dict[str, Any]) -> None:
     await page.get_by_role("heading", name="Compare providers").wait_for()
     await picture(page, "directory-compare")
     await page.goto(told["sandbox_url"])
+    await page.frame_locator("iframe").first.locator("h1, h2, p").first.wait_for()  # the mail, beside the phones
     await picture(page, "phone", is_whole=False)
     await context.close()
 
