@@ -19,6 +19,8 @@ function fill(given) {
   if (given.get("weekly_hours") || given.has("confirmed")) more.open = true;
 }
 
-if (history.state?.session === session) fill(new Map(history.state.given));
+// A link to this very address keeps the step of the history, and asks for an empty form all the same.
+const isAsked = performance.getEntriesByType("navigation")[0]?.type === "navigate";
+if (!isAsked && history.state?.session === session) fill(new Map(history.state.given));
 form.addEventListener("change", keep);
 form.addEventListener("submit", keep);

@@ -96,6 +96,21 @@ async def test_the_way_back_from_a_granted_decision_is_an_empty_form(database_ur
             await expect(page.get_by_label("Decision reference")).to_have_value("")
 
 
+@pytest.mark.slow
+async def test_the_way_back_from_the_preview_keeps_what_was_filled_in(database_url: str, redis_url: str) -> None:
+    async with serve(database_url, redis_url) as here:
+        person = await sign_in_as(here, "caseworker")
+        async with open_window(here, person) as (_, page):
+            await fill_in(page, "KH-1")
+            phone = page.get_by_label("Mobile phone")
+            await page.go_back()
+            await expect(page.get_by_label("Decision reference")).to_have_value("KH-1")
+            await expect(phone).not_to_have_value("")
+            await page.get_by_role("link", name="New decision").click()
+            await expect(page.get_by_label("Decision reference")).to_have_value("")
+            await expect(phone).to_have_value("")
+
+
 async def test_two_tabs_with_one_form_send_one_message(database_url: str, redis_url: str) -> None:
     async with serve(database_url, redis_url) as here:
         made = await here.decide()
