@@ -179,9 +179,15 @@ HISTORIES = (
         ("ok", "ok"),
     ),
     History(
-        "a capture is its hold's duplicate",
+        "a capture is asked about what was charged after its hold",
         ("is_double", "o.starts_at IS NOT DISTINCT FROM h.starts_at", "false"),
-        (hold(hour=time(8), size=None), capture()),
+        (hold(hour=time(8), size=None), debit(hour=time(8), size=None, duplicate_ok=True), capture()),
+        ("ok", "ok", "ok"),
+    ),
+    History(
+        "a capture with times is its hold's duplicate",
+        ("is_double", "k.hold_id IS DISTINCT FROM h.hold_id", "true"),
+        (hold(), ("capture", asked(hour=time(8), size=None) | {"pick": 0, "as_it_is": False})),
         ("ok", "ok"),
     ),
     History(
@@ -281,6 +287,29 @@ HISTORIES = (
         "visits that are alike are not asked about",
         ("is_double", "e.kind = 'debit'", "false"),
         (debit(), debit()),
+        ("ok", "possible_duplicate"),
+    ),
+    History(
+        "as many hours as were charged with times are another visit",
+        ("is_double", "(o.starts_at IS NULL OR e.starts_at IS NULL)", "o.starts_at IS NULL AND e.starts_at IS NULL"),
+        (debit(hour=time(8), size=None), debit()),
+        ("ok", "possible_duplicate"),
+    ),
+    History(
+        "times of as much as was charged by hours are another visit",
+        ("is_double", "(SELECT sum(s) FROM unnest(o.segment_amounts) s)", "1"),
+        (
+            debit(size=8, partial=True),
+            ("decide_later", {"granted": 8, "longer": None}),
+            debit(hour=time(8), length=120, size=None, partial=True),
+        ),
+        ("ok", "possible_duplicate"),
+        granted=90,
+    ),
+    History(
+        "as many hours as are held with times are another visit",
+        ("is_double", "(o.starts_at IS NULL OR k.starts_at IS NULL)", "o.starts_at IS NULL AND k.starts_at IS NULL"),
+        (hold(hour=time(8), size=None), debit()),
         ("ok", "possible_duplicate"),
     ),
     History(

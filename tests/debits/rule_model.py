@@ -336,23 +336,28 @@ class Voucher:
         if ask.duplicate_ok or is_question or (hold is not None and ask.starts_at == hold.ask.starts_at):
             return False
         debits = [debit for debit in self.debits.values() if debit.left > 0]
-        if ask.starts_at is not None:
-            moments = [(each.ask.provider, each.ask.starts_at) for each in (*debits, *self.open_holds())]
-            return (ask.provider, ask.starts_at) in moments
-        fresh = [d for d in debits if d.entered_at > now - timedelta(hours=12) and d.ask.visit_type == ask.visit_type]
+        others: list[Debit | Hold] = [*debits, *(other for other in self.open_holds() if other is not hold)]
+        theirs = [other for other in others if (other.ask.provider, other.ask.day) == (ask.provider, ask.day)]
+        if ask.starts_at is not None and any(other.ask.starts_at == ask.starts_at for other in theirs):
+            return True
+        asked = found.amount if self.programme.unit == "cents" and ask.amount is None else found.asked
         return any(
-            (each.ask.provider, each.ask.day, each.ask.starts_at) == (ask.provider, ask.day, None)
-            and (found.asked in (each.asked, each.amount) or found.amount == each.amount)
-            and self.may_be_one(ask, each.ask)
-            for each in (*fresh, *self.open_holds())
+            None in (ask.starts_at, other.ask.starts_at)
+            and (asked in (other.asked, other.amount) or found.amount == other.amount)
+            and self.may_be_one(ask, other.ask)
+            for other in theirs
+            if isinstance(other, Hold) or self.is_fresh(other, ask, now)
         )
+
+    def is_fresh(self, debit: Debit, ask: Ask, now: datetime) -> bool:
+        return debit.entered_at > now - timedelta(hours=12) and debit.ask.visit_type == ask.visit_type
 
     def may_be_one(self, ask: Ask, other: Ask) -> bool:
         """Whether nothing that is told of two visits of one length tells them apart. A text tells no more than who sent
         it, and what the office enters need not name who was there."""
-        if not ask.texted:
-            return ask.told == other.told
-        return not other.texted or ask.worker == other.worker
+        if ask.texted:
+            return not other.texted or ask.worker == other.worker
+        return ask.told == other.told or (other.texted and ask.worker in (None, other.worker))
 
     def refusal_by_week(self, ask: Ask, found: Verdict, hold: Hold | None) -> str | None:
         if hold is not None and found.visits <= hold.visits and found.minutes <= hold.minutes:

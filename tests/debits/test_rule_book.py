@@ -34,6 +34,9 @@ def visit(begins: str, ends: str, **more: Any) -> dict[str, Any]:
     return {"starts_at": begins, "ends_at": ends} | more
 
 
+SUNDAY_VISIT = visit("2026-11-15T09:00", "2026-11-15T10:00")
+
+
 def on(day: str, **more: Any) -> dict[str, Any]:
     return {"amount": 60, "service_date": day} | more
 
@@ -336,6 +339,18 @@ LINES = (
     Line("without times, a visit like another one is asked about", "when more of the same can be taken",
          on("2026-11-15", amount=120, partial=True), refused="possible_duplicate", voucher={"granted": 90},
          before=(("debit", on("2026-11-15", amount=120, partial=True)), ("set", {"granted": 720, "available": 630}))),
+    Line("of a visit with times and one of as many hours, the second is asked about", "it has the times",
+         SUNDAY_VISIT, refused="possible_duplicate", before=(("debit", HOUR),)),
+    Line("of a visit with times and one of as many hours, the second is asked about", "it has the hours",
+         HOUR, refused="possible_duplicate", before=(("debit", SUNDAY_VISIT),)),
+    Line("of a visit with times and one of as many hours, the second is asked about", "the first is a hold",
+         SUNDAY_VISIT, refused="possible_duplicate", before=(("hold", HOUR),)),
+    Line("of a visit with times and one of as many hours, the second is asked about", "not when they are another's",
+         HOUR | {"worker": "Sari"}, SUNDAY_HOUR, before=(("debit", SUNDAY_VISIT | {"worker": "Leena"}),)),
+    Line("of a visit with times and one of as many hours, the second is asked about", "not a longer one",
+         on("2026-11-15", amount=30), (30, 2790, 0), before=(("debit", SUNDAY_VISIT),)),
+    Line("of a visit with times and one of as many hours, the second is asked about", "not what is held",
+         SUNDAY_VISIT, SUNDAY_HOUR, does="capture", before=(("hold", HOUR),)),
     Line("a text tells so little that as much is enough", "the office charged it",
          HOUR | {"texted": True, "worker": "Leena"}, refused="possible_duplicate",
          before=(("debit", HOUR | {"worker": "office", "task_type": "cleaning", "reference": "0042"}),)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,23 @@ async def test_a_text_that_is_sent_again_when_the_week_is_full_is_told_that_the_
     assert ": veloitettu" in await door.say(f"{door.code} 1,5 {door.pin}")
     assert TOLD in await door.say(f"{door.code} 1,5 {door.pin}")
     assert TOLD not in await door.say(f"{door.code} 1 {door.pin}")
+
+
+async def test_of_times_and_hours_the_second_is_asked_about_whoever_tells_them(door: Door) -> None:
+    await door.town.here.resources.pool.execute("UPDATE vouchers SET valid_from = valid_from - 7")
+    day = await door.town.value("SELECT helsinki_today()") - timedelta(days=1)
+    await enter(door, "debits", starts_at=f"{day}T09:00", ends_at=f"{day}T10:30")
+    written = f"{door.code} {day.day}.{day.month}."
+    assert TOLD in await door.say(f"{written} 1,5 {door.pin}")
+    assert ": veloitettu" in await door.say(f"{written} 1 {door.pin}"), "another length is another visit"
+    assert TOLD in await door.say(f"{written} 12-13 {door.pin}")
+    assert await door.debits() == 2
+
+
+async def test_what_a_worker_texted_is_asked_about_when_the_office_enters_it(door: Door) -> None:
+    assert ": veloitettu" in await door.say(f"{door.code} 1,5 {door.pin}")
+    for worker, status in ((None, 422), ("Anna Aalto", 422), ("Bea Björk", 201)):
+        visit = {"code": door.code, "amount": 90, "worker": worker, "reference": "0042"}
+        answer = await door.town.here.call(PROVIDER, "POST", "/v1/debits", visit, key=f"of {status} {worker is None}")
+        assert answer.status == status, await answer.text()
+        assert status == 201 or (await answer.json())["code"] == "possible_duplicate"
