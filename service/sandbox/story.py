@@ -47,6 +47,7 @@ GRANTED_MINUTES = 12 * 60
 VISIT_MINUTES = 90
 SESSIONS = 5
 WORKER = "Anna Aalto"
+OTHER_WORKER = "Bea Björk"
 WORKER_PHONE = "+358407000001"
 
 
@@ -315,7 +316,9 @@ async def _text_as_worker(scene: Scene, body: str) -> Json:
 async def hold_visit(scene: Scene) -> Scene:
     """The week's second visit is booked: its value is kept, and the week is full until it is charged."""
     key, texts_before = f"booked-{scene.run}", await sids_of(scene)
-    held = await _as_provider(scene, "/v1/holds", {"code": scene.code, "amount": VISIT_MINUTES}, key=key)
+    # As long as the one that was texted: who comes tells them apart, or the service would ask whether it is the same.
+    booked = {"code": scene.code, "amount": VISIT_MINUTES, "worker": OTHER_WORKER}
+    held = await _as_provider(scene, "/v1/holds", booked, key=key)
     scene.screen.answered(held.status, chosen(held, "hold_id", "state", "amount", "lapses_at", "available"))
     expect(held.status == 201, f"expected 201, got {held.status}")
     full = await debit(scene, amount=15, key=f"third-{scene.run}")
