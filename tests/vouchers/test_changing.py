@@ -171,6 +171,7 @@ async def test_what_is_no_change_is_refused(here: Installation, body: dict[str, 
     before = await made.row()
     status, answer = await made.ask("change", **({"decision_ref": "KH-900"} | body))
     assert status in (400, 422), answer
+    assert "is not acceptable" not in str(answer), "it does not say what is wrong"
     assert await made.row() == before
 
 

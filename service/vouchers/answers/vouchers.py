@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.channels.gateway import ChannelName
 from service.channels.languages import LanguageCode
@@ -165,9 +166,9 @@ class ChangeRequest(RequestModel):
     @model_validator(mode="after")
     def _has_a_change(self) -> Self:
         if self.granted is None and self.valid_to is None and not self.model_fields_set & {*CAPS}:
-            raise ValueError("a new granted, weekly_visits, weekly_minutes or valid_to is needed")
+            raise PydanticCustomError("no_change", "a new granted, weekly_visits, weekly_minutes or valid_to is needed")
         if not self.decision_ref.isprintable():
-            raise ValueError("decision_ref: printable characters only")
+            raise PydanticCustomError("unprintable", "decision_ref: printable characters only")
         return self
 
     def asked(self) -> AskedChange:
@@ -194,7 +195,7 @@ class ContactRequest(RequestModel):
     @model_validator(mode="after")
     def _has_a_change(self) -> Self:
         if not self.model_fields_set & {"phone", "email", "language", "preferred"}:
-            raise ValueError("a phone, an e-mail address, a language or a preferred channel is needed")
+            raise PydanticCustomError("no_contact_change", "a phone, email, language or preferred is needed")
         return self
 
     def change(self) -> ContactChange:
