@@ -14,7 +14,7 @@ SeteliError
 └── DebitRefused           a rule of the voucher or its programme says no
     ├── VoucherClosed … PossibleDuplicate, in the order below
 
-The rules themselves run in the database, in `check_charge` (migrations/0050), on the row that is being charged.
+The rules themselves run in the database, in `check_charge` (migrations/0060), on the row that is being charged.
 tests/debits/rule_model.py says the same in Python, and random histories hold the two together.
 """
 

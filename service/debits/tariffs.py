@@ -6,7 +6,7 @@ The order of work, which everybody who checks a bill has to know:
 3. Split at midnight and where the evening begins and ends, by the clock in Helsinki.
 A visit that is counted and not timed (visits, sessions) is not split: it belongs to the band in which it begins.
 
-Prices are not known here: `check_charge` (migrations/0050) multiplies. It also knows the bands of whole days, in
+Prices are not known here: `check_charge` (migrations/0060) multiplies. It also knows the bands of whole days, in
 `tariff_band`; a test holds the two together.
 """
 

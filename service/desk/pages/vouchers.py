@@ -227,9 +227,8 @@ def _chart(events: Sequence[Event]) -> str:
     began, ended = events[0].at, events[-1].at
     span = max((ended - began).total_seconds(), 1.0)
     most = max(max(event.left for event in events), 1)
-    downs: dict[
-        int, int
-    ] = {}  # of several on one dot the last, or a busy voucher's picture would weigh more than all else
+    # Of several on one dot the last, or a busy voucher's picture would weigh more than all else.
+    downs: dict[int, int] = {}
     for event in events:
         across = round((event.at - began).total_seconds() / span * CHART_WIDTH)
         downs[across] = round(CHART_HEIGHT - max(event.left, 0) / most * CHART_HEIGHT) + 2

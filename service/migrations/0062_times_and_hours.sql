@@ -1,5 +1,5 @@
 -- A visit is charged once, also when one who enters it tells its times and the other its hours, and when the office enters what
--- a worker has texted. Of is_double, what is new; the rest is as in 0050.
+-- a worker has texted. Of is_double, what is new; the rest is as in 0060.
 --
 -- Whether a visit like this one is charged or held already, by the same provider and for the same day. Where both tell times:
 -- one that began at the same moment. Where not both do: one for which as much was asked, or of which as much was taken, and
