@@ -277,14 +277,15 @@ async def plan(db: Connection, statement: str) -> str:
 
 @pytest.mark.parametrize("statement", [queries.QUEUE_UNUSED, queries.QUEUE_EXPIRING])
 async def test_vouchers_that_were_reminded_are_passed_over_by_their_own_index(db: Connection, statement: str) -> None:
-    """Voucher by voucher, as where few of many are due. The planner's statistics are of the rows made here: what it
-    knows of tables that others have left, empty or not, would choose for it.
+    """Voucher by voucher, as where few of many are due. Which of two indexes the planner likes better depends on how
+    swollen others have left them, so the other way there is taken away: this one serves, or none does.
     """
     await db.execute(MANY_REMINDED)
     await db.execute(
-        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
+        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;"
+        " DROP INDEX messages_of_subject"
     )
     chosen = await plan(db, statement)
     assert "messages_reminded_once" in chosen
-    assert "messages_of_subject" not in chosen
-    assert "messages_of_subject" in await plan(db, statement.replace("AND m.fallback_of IS NULL", "")), "shows nothing"
+    without = await plan(db, statement.replace("AND m.fallback_of IS NULL", ""))
+    assert "messages_reminded_once" not in without, "shows nothing"
