@@ -252,6 +252,11 @@ def driver_errors_as_ours(
         if not any(sign in str(error) for sign in _SIGNS_OF_LOSS):
             raise
         raise lost from error
+    except AttributeError as error:
+        # Hung up on between the two steps of a statement, the driver asks the protocol that is gone for the second.
+        if error.obj is not None or error.name not in ("bind_execute", "bind_execute_many"):
+            raise
+        raise lost from error
 
 
 MIGRATIONS = Path(__file__).parent / "migrations"

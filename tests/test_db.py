@@ -284,6 +284,23 @@ async def test_a_database_that_falls_silent_in_a_statement_is_hung_up_on_and_the
             assert await conn.fetchval("SELECT 1") == 1
 
 
+async def test_a_database_hung_up_on_between_the_steps_of_a_statement_is_a_lost_one(pool, monkeypatch):
+    prepare = asyncpg.Connection._get_statement
+
+    async def prepare_and_hang_up(self, *arguments, **options):
+        statement = await prepare(self, *arguments, **options)
+        self.terminate()
+        return statement
+
+    with pytest.raises(OutcomeUnknown):
+        async with autocommit(pool) as conn:
+            with monkeypatch.context() as patched:
+                patched.setattr(asyncpg.Connection, "_get_statement", prepare_and_hang_up)
+                await conn.fetchval("SELECT $1::text", "a")
+    with pytest.raises(AttributeError), driver_errors_as_ours():
+        None.bind_nothing  # noqa: B018 - a mistake of ours stays one
+
+
 async def test_the_error_for_a_lost_database_carries_no_values(pool):
     with pytest.raises(OutcomeUnknown) as caught:
         async with autocommit(pool) as conn:
