@@ -68,7 +68,8 @@ class TwilioApi:
             return self._failed(fate)
         text = self._network.accept(check_create(form))
         if fate is CallFate.NORMAL:
-            return _answer(self._show(text), HTTPStatus.CREATED)
+            # Nothing has happened to it yet, however long this machine took to get here.
+            return _answer(to_twilio(text, self._network.account_sid, status=text.status), HTTPStatus.CREATED)
         if fate is CallFate.TIMEOUT_AFTER_ACCEPT:
             faults.count(fate)
             await self._withhold_answer(request)
