@@ -69,6 +69,7 @@ class Family:
         """The texts of one kind that are due now or later, as they would be handed over."""
         await self.change("UPDATE messages SET due_at = now() WHERE subject_id = $1 AND state = 'pending'")
         sent = await claim_due(self.here.resources.delivery, limit=100)
+        sent = sorted(sent, key=lambda sending: sending.message_id)  # as they were queued; claimed in any order
         return [sending.outgoing.content.text for sending in sent if sending.kind == kind]
 
 

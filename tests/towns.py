@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from twilio.request_validator import RequestValidator
 
 from service.sandbox.sample import COUNTY
 from service.workers.dispatcher import Dispatcher
-from tests.installations import Installation, install, settings_for
+from tests.installations import Installation, install, settings_for, take_port
 from tests.sandbox.desk import ACCOUNT, FAMILY, TOKEN, Sandbox, running_sandbox
 
 
@@ -85,13 +84,6 @@ class Town:
         await asyncio.sleep(0.02)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def delivering(here: Installation) -> AsyncIterator[Dispatcher]:
     stop, dispatcher = asyncio.Event(), Dispatcher(here.resources.delivery)
@@ -106,7 +98,7 @@ async def delivering(here: Installation) -> AsyncIterator[Dispatcher]:
 @asynccontextmanager
 async def running_town(database_url: str, redis_url: str, folder: Path, **changes: Any) -> AsyncIterator[Town]:
     """A town over an empty database; `changes` to its settings."""
-    port = free_port()
+    listener, port = take_port()
     public_url = f"http://127.0.0.1:{port}"
     pace = {"sent_after_s": 0.01, "delivered_after_s": 0.02}
     async with AsyncExitStack() as phones:
@@ -127,6 +119,6 @@ async def running_town(database_url: str, redis_url: str, folder: Path, **change
             quiet_to=0,
             **changes,
         )
-        async with install(settings, port=port) as here, delivering(here) as dispatcher:
+        async with install(settings, listener=listener) as here, delivering(here) as dispatcher:
             yield Town(here, sandbox, public_url, dispatcher)
             await phones.aclose()  # nobody calls an application that closes

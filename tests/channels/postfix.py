@@ -57,7 +57,7 @@ minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 delay_warning_time = 1s
 maximal_queue_lifetime = 6s
-bounce_queue_lifetime = 60s
+bounce_queue_lifetime = 6s
 notify_classes =
 """
 SERVICES = """\

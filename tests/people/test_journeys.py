@@ -18,7 +18,7 @@ from service.people.operations import links
 from service.sandbox.sample import COUNTY
 from tests.browsers import sign_in_as
 from tests.chromium import IN_CHROMIUM
-from tests.installations import Installation, install, settings_for
+from tests.installations import Installation, install, settings_for, take_port
 
 PASSWORD = "neljä sanaa riittää hyvin"
 PICTURES = os.environ.get("SETELI_PICTURES")
@@ -28,10 +28,11 @@ pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
 @asynccontextmanager
-async def running(database_url: str, redis_url: str, port: int) -> AsyncIterator[Installation]:
+async def running(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     """Over plain HTTP at `localhost`, as the demo runs: passkeys work there, and are bound to that name."""
+    listener, port = take_port()
     settings = settings_for(database_url, redis_url, public_url=f"http://localhost:{port}")
-    async with install(settings, port=port) as installation:
+    async with install(settings, listener=listener) as installation:
         yield installation
 
 
@@ -76,11 +77,11 @@ async def wait_for_another_code(installation: Installation) -> None:
     ],
 )
 async def test_from_the_invitation_to_signing_out(
-    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, size: str, has_scripts: bool
+    chromium: Browser, database_url: str, redis_url: str, size: str, has_scripts: bool
 ) -> None:
     name = f"{size}{'' if has_scripts else '-no-scripts'}"
     width, height = SIZES[size]
-    async with running(database_url, redis_url, unused_tcp_port) as installation:
+    async with running(database_url, redis_url) as installation:
         context = await chromium.new_context(
             viewport={"width": width, "height": height}, locale="fi-FI", java_script_enabled=has_scripts
         )
@@ -147,9 +148,9 @@ async def _no_picture(page: Page, name: str) -> None:
 
 
 async def test_a_passkey_is_made_and_used_as_the_second_step(
-    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
+    chromium: Browser, database_url: str, redis_url: str
 ) -> None:
-    async with running(database_url, redis_url, unused_tcp_port) as installation:
+    async with running(database_url, redis_url) as installation:
         home = installation.resources.settings.public_url
         context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
         page = await context.new_page()
@@ -184,9 +185,9 @@ async def test_a_passkey_is_made_and_used_as_the_second_step(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_at_320_px_with_large_text_nothing_is_cut_off(
-    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int, scheme: Literal["light", "dark"]
+    chromium: Browser, database_url: str, redis_url: str, scheme: Literal["light", "dark"]
 ) -> None:
-    async with running(database_url, redis_url, unused_tcp_port) as installation:
+    async with running(database_url, redis_url) as installation:
         home = installation.resources.settings.public_url
         context = await chromium.new_context(
             viewport={"width": 320, "height": 640}, locale="fi-FI", color_scheme=scheme
@@ -207,10 +208,10 @@ async def test_at_320_px_with_large_text_nothing_is_cut_off(
 
 
 async def test_which_cookies_chromium_takes_over_plain_http(
-    chromium: Browser, database_url: str, redis_url: str, unused_tcp_port: int
+    chromium: Browser, database_url: str, redis_url: str
 ) -> None:
     """Why the name has no prefix there: the session's cookie has to work in every browser on the sandbox's machine."""
-    async with running(database_url, redis_url, unused_tcp_port) as installation:
+    async with running(database_url, redis_url) as installation:
         context = await chromium.new_context()
         page = await context.new_page()
         await page.goto(f"{installation.resources.settings.public_url}/sign-in")

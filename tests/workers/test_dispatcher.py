@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -118,9 +119,10 @@ async def test_a_rate_is_used_to_the_full_and_not_exceeded(office: Office) -> No
     async with transaction(office.pool) as conn:
         await operations.queue_messages(conn, KEYS, [office.message() for _ in range(150)])
     async with delivering(office), delivering(office):
-        await asyncio.sleep(2)
-        assert 50 + 1.4 * 50 < office.sms.calls <= 50 + 2.1 * 50
-        await until(count(office, "accepted", 150))
+        began = time.monotonic()
+        await until(count(office, "accepted", 150), within_s=30)
+        # 50 at once, and 50 a second; a busy machine may be late by a while, never early.
+        assert 1.95 < time.monotonic() - began < 6
 
 
 async def test_what_may_not_be_sent_does_not_make_it_wait_for_the_rest(office: Office) -> None:

@@ -11,26 +11,18 @@ from playwright.async_api import BrowserContext, Page
 from service.settings import Settings
 from tests.browsers import Browser
 from tests.chromium import open_chromium
-from tests.installations import Installation, install, settings_for
+from tests.installations import Installation, install, settings_for, take_port
 
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1200, "height": 800}
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def serve(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     """The installation as a browser on this machine sees it: over plain HTTP, at the address that it believes in."""
-    port = free_port()
+    listener, port = take_port()
     settings: Settings = settings_for(database_url, redis_url, public_url=f"http://127.0.0.1:{port}")
-    async with install(settings, port=port) as installation:
+    async with install(settings, listener=listener) as installation:
         yield installation
 
 
