@@ -46,6 +46,8 @@ def chaos(output: Path, *options: str) -> tuple[int, str]:
     return status, output.read_text()
 
 
+# Its cheaper sister is the demo's story, in which the worker, web, Valkey and PostgreSQL are killed.
+@pytest.mark.slow
 def test_nothing_is_lost_or_repeated_when_a_worker_the_database_and_a_gateway_fail(tmp_path: Path) -> None:
     plan = ("--seconds", "3", "--faults", "kill worker,kill postgres,gateway", "--points", "none")
     status, said = chaos(tmp_path / "output", *plan)

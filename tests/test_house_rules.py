@@ -40,11 +40,19 @@ def too_long(path: Path) -> Iterator[str]:
     """The module, and each function in it, with more lines than it may have."""
     if len(path.read_text("utf-8").splitlines()) > MODULE_LINES_MAX:
         yield str(path.relative_to(ROOT))
-    for node in ast.walk(parsed(path)):
+    for node in nested_statements(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             if node.end_lineno - node.lineno + 1 > FUNCTION_LINES_MAX:
                 yield f"{path.relative_to(ROOT)}: {node.name}"
+
+
+def nested_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """However deep; unlike `ast.walk` without what they consist of, which is twenty times as much."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from nested_statements(child)
 
 
 # One test for all modules: a test for each of them would cost more than what it looks at.

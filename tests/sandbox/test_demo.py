@@ -288,7 +288,8 @@ def test_no_process_is_left_by_any_signal(number: signal.Signals, tmp_path: Path
         until(lambda: all(map(is_gone, left.values())), timeout_s=5)
 
 
-@pytest.mark.parametrize("delay_s", [0.3, pytest.param(1.5, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.slow
+@pytest.mark.parametrize("delay_s", [0.3, pytest.param(1.5, marks=pytest.mark.long)])
 def test_stopped_while_it_starts_it_leaves_nothing_and_says_so_in_its_status(delay_s: float, tmp_path: Path) -> None:
     data = tmp_path / "data"
     demo = start(str(data), "--once", cwd=tmp_path, output=tmp_path / "output")

@@ -121,6 +121,7 @@ def test_nothing_is_left_two_seconds_after_the_session_is_killed(data):
     assert "not properly shut down" not in (data / "postgres.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_server_that_a_session_left_behind_is_stopped_before_the_next_one_starts(data):
     start_session(CARELESS_SESSION, data).communicate()
     left = int((data / "cluster" / "postmaster.pid").read_text().split()[0])
@@ -137,6 +138,7 @@ def test_a_folder_in_use_is_not_touched(data):
         assert sql(server, "SELECT 1") == "1"
 
 
+@pytest.mark.slow
 def test_an_interrupted_initdb_is_begun_again(server_folder):
     unfinished = server_folder / "cluster.unfinished"
     unfinished.mkdir()
@@ -145,30 +147,35 @@ def test_an_interrupted_initdb_is_begun_again(server_folder):
         assert sql(server, "SELECT 1") == "1"
 
 
+@pytest.mark.slow
 def test_a_pid_file_whose_number_now_belongs_to_another_process_does_not_stop_the_start(data):
     (data / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{data / 'cluster'}\n0\n1\n\n127.0.0.1\n")
     with start_postgres(data) as server:
         assert sql(server, "SELECT 1") == "1"
 
 
+@pytest.mark.slow
 def test_data_of_another_major_version_is_refused_by_name(data):
     (data / "cluster" / "PG_VERSION").write_text("9\n")
     with pytest.raises(ServerStartError, match="made by PostgreSQL 9"):
         start_postgres(data)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why(data):
     (data / "cluster" / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(ServerStartError, match="no_such_setting"):
         start_postgres(data)
 
 
+@pytest.mark.slow
 def test_a_long_path_with_spaces_and_letters_is_no_obstacle(pristine, server_folder):
     folder = shutil.copytree(pristine, server_folder / ("palvelu seteli äö " + "x" * 120) / "postgres")
     with start_postgres(folder) as server:
         assert sql(server, "SELECT 1") == "1"
 
 
+@pytest.mark.slow
 def test_settings_for_other_servers_in_the_environment_do_not_reach_it(data, monkeypatch):
     monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere")
     monkeypatch.setenv("PGPORT", str(free_port()))
@@ -197,6 +204,7 @@ async def test_no_value_reaches_the_log_when_statements_fail(data):
     assert CANARY not in log
 
 
+@pytest.mark.slow
 def test_a_database_is_copied_from_a_template_and_made_only_once(data):
     with start_postgres(data, durable=False) as server:
         assert sql(server, "SHOW fsync") == "off"
@@ -206,6 +214,7 @@ def test_a_database_is_copied_from_a_template_and_made_only_once(data):
         assert sql(server, "SELECT answer FROM kept", "copy") == "42"
 
 
+@pytest.mark.slow
 def test_an_installed_postgresql_serves_where_the_wheel_is_missing(server_folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     try:

@@ -12,7 +12,6 @@ from service.web.pages import words
 from service.web.pages.words import (
     PAGE_LANGUAGES,
     SOURCE_LANGUAGE,
-    Message,
     messages,
     missing_entries,
     missing_words,
@@ -29,19 +28,18 @@ from service.web.pages.words import (
 TRANSLATED = [language for language in PAGE_LANGUAGES if language != SOURCE_LANGUAGE]
 
 
-@pytest.fixture(scope="module")
-def shown() -> list[tuple[str, int, Message]]:
-    """Every text of templates and code; to find them takes seconds."""
-    return list(messages())
-
-
-@pytest.mark.parametrize("language", TRANSLATED)
-def test_no_text_of_the_pages_is_missing_or_a_guess(
-    language: str, shown: list[tuple[str, int, Message]], monkeypatch: pytest.MonkeyPatch
+def test_no_text_of_the_pages_is_missing_or_a_guess_and_no_catalogue_holds_one_that_no_page_shows(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert len(shown) > 100
+    """One test for all languages: to find the texts takes a second."""
+    shown = list(messages())
+    assert len(shown) > 1000
     monkeypatch.setattr(words, "messages", lambda: iter(shown))
-    assert missing_words(language) == [], "\n".join(missing_entries(language))
+    texts = {text if isinstance(text, str) else text[0] for _, _, text in shown}
+    for language in TRANSLATED:
+        assert missing_words(language) == [], "\n".join(missing_entries(language))
+        kept = {m.id if isinstance(m.id, str) else m.id[0] for m in read_catalogue(language) if m.id}
+        assert kept <= texts, kept - texts
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -78,13 +76,6 @@ def test_every_message_and_sentence_says_you_to_one_person(language: str) -> Non
     for path in paths:
         for line in path.read_text("utf-8").splitlines():
             assert not re.search(FORMAL[language], line), (path, line)
-
-
-@pytest.mark.parametrize("language", TRANSLATED)
-def test_no_catalogue_holds_a_text_that_no_page_shows(language: str, shown: list[tuple[str, int, Message]]) -> None:
-    texts = {text if isinstance(text, str) else text[0] for _, _, text in shown}
-    kept = {m.id if isinstance(m.id, str) else m.id[0] for m in read_catalogue(language) if m.id}
-    assert kept <= texts, kept - texts
 
 
 def test_a_missing_text_is_found_and_shown_as_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
