@@ -124,22 +124,25 @@ _NUMBERED_DEBITS = """
           FROM generate_series({first}::bigint, {last}) m) numbers
 """
 
+_WORKER = "CASE WHEN d.m % 1000002 = 0 THEN '{rare_worker}' ELSE 'T-' || d.m % 500 END"
+
 _ENTRIES = """
 INSERT INTO entries (organiser_id, entry_id, voucher_id, programme, code_id, provider_id, credential_id, kind, amount,
                      service_date, reference, worker, entered_at, visits, minutes, rules_from, segment_bands,
                      segment_amounts, pays_cents, own_cents)
 SELECT d.organiser_id, d.entry_id, d.voucher_id, d.programme, d.code_id, d.provider_id, '{key_id}', 'debit', {amount},
        d.service_date, 'lasku ' || d.m,
-       CASE WHEN d.m % 1000002 = 0 THEN '{rare_worker}' ELSE 'T-' || d.m % 500 END, d.entered_at, 1, {amount},
+       {worker}, d.entered_at, 1, {amount},
        '2000-01-01', ARRAY['weekday'], ARRAY[{amount}::bigint], 888, 0
 FROM ({numbered}) d
 """
 
 _REVERSALS = """
 INSERT INTO entries (organiser_id, entry_id, voucher_id, programme, code_id, provider_id, credential_id, kind, amount,
-                     service_date, worker, reverses, entered_at, visits, minutes, rules_from, pays_cents, own_cents)
+                     service_date, worker, reverses, leaves, entered_at, visits, minutes, rules_from, pays_cents,
+                     own_cents)
 SELECT d.organiser_id, bench_id(d.ms, 33, d.m), d.voucher_id, d.programme, d.code_id, d.provider_id,
-       '{key_id}', 'reversal', -{amount}, d.service_date, 'T-' || d.m % 500, d.entry_id,
+       '{key_id}', 'reversal', -{amount}, d.service_date, {worker}, d.entry_id, 0,
        d.entered_at + interval '1 minute', -1, -{amount}, '2000-01-01', -888, 0
 FROM ({numbered}) d WHERE d.m / {vouchers} = 1 AND d.n % 25 = 0
 """
@@ -172,7 +175,7 @@ class Past:
             "providers": PROVIDERS,
             "organisers": ORGANISERS,
             "key_id": KEY_ID,
-            "rare_worker": RARE_WORKER,
+            "worker": _WORKER.format(rare_worker=RARE_WORKER),
             "first": first,
             "from_ms": self.from_ms,
             "years_ms": YEARS_MS,

@@ -126,7 +126,7 @@ _ENTRIES = (
     "organiser_id", "entry_id", "voucher_id", "programme", "code_id", "provider_id", "credential_id", "kind",
     "amount", "service_date", "reference", "reason", "worker", "task_type", "starts_at", "ends_at", "reverses",
     "entered_at", "visits", "minutes", "rules_from", "price_list_id", "segment_bands", "segment_amounts",
-    "pays_cents", "own_cents",
+    "pays_cents", "own_cents", "leaves",
 )  # fmt: skip
 _ATTENTION = ("organiser_id", "attention_id", "reason", "subject_id", "opened_at")
 _CHANGES = (
@@ -355,6 +355,7 @@ def _entry(
         *segments,
         sign * pays_cents,
         sign * own_cents if own_cents is not None else None,
+        None if reverses is None else 0,
     )
 
 

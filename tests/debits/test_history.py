@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from bench.past import KEY_ID, PROVIDER_ID, RARE_WORKER, Past, write_past
 from bench.pgbench import RULED_SET, debit_script
-from service.db import Connection, Pool, close_pool, open_pool, snapshot
+from service.db import MIGRATIONS, Connection, Pool, close_pool, open_pool, snapshot
 from service.debits.history import (
     COLUMNS,
     HistoryBusy,
@@ -116,10 +116,10 @@ async def age(pool: Pool) -> None:
                 FROM d WHERE n % 7 = 0
             )
             INSERT INTO entries (organiser_id, entry_id, voucher_id, programme, code_id, provider_id, credential_id,
-                                 kind, amount, service_date, reverses, minutes, pays_cents, own_cents)
+                                 kind, amount, service_date, worker, reverses, leaves, minutes, pays_cents, own_cents)
             SELECT organiser_id, gen_random_uuid(), voucher_id, programme, code_id, provider_id, credential_id,
-                   'reversal', -p, service_date, entry_id, -p, -p, 0
-            FROM d, unnest(ARRAY[3, 4]) p WHERE n % 11 = 0
+                   'reversal', -p, service_date, worker, entry_id, after, -p, -p, 0
+            FROM d, (VALUES (3, 12), (4, 8)) AS part (p, after) WHERE n % 11 = 0
             """
         )
 
@@ -248,6 +248,25 @@ async def test_a_provider_never_sees_anothers_by_any_filter(past: Pool) -> None:
     assert await walk(past, HistoryFilter(), provider_id=uuid4()) == []
 
 
+async def test_reversals_of_before_are_told_what_they_leave(past_to_change: Pool) -> None:
+    """By the migration that brought it; of several at one moment whichever comes last leaves what there is."""
+    text = (MIGRATIONS / "0063_history_by_any_filter.sql").read_text()
+    statement = text[text.index("UPDATE entries u") : text.index(";", text.index("UPDATE entries u"))]
+    count = "SELECT reverses, min(leaves) FROM entries WHERE reverses IS NOT NULL GROUP BY reverses"
+    async with past_to_change.acquire() as conn:
+        taken = conn.transaction()
+        await taken.start()
+        expected = dict(await conn.fetch(count))
+        await conn.execute("ALTER TABLE entries DROP CONSTRAINT entries_leaves_known; UPDATE entries SET leaves = NULL")
+        await conn.execute(statement)
+        found = dict(await conn.fetch(count))
+        unknown = await conn.fetchval("SELECT count(*) FROM entries WHERE (reverses IS NULL) <> (leaves IS NULL)")
+        await taken.rollback()
+    assert found == expected
+    assert set(found.values()) == {0, 8}
+    assert unknown == 0
+
+
 async def charge_again(pool: Pool, line: HistoryLine, *, entry_id: UUID, entered_at: datetime | None = None) -> None:
     async with pool.acquire() as conn:
         await conn.execute(
@@ -304,13 +323,34 @@ LEADS = {
         {"service_from": 400, "service_to": 380, "state": "captured"},
     ],
     "entries_of_provider_by_programme": [{"programme": "rare"}, {"programme": "ruled"}, {"organiser": "bench-3"}],
-    "entries_of_provider_by_worker": [{"worker": RARE_WORKER}, {"worker": "T-12"}, {"worker": "nobody"}],
-    "entries_taken_back": [{"state": "reversed"}],
+    "entries_of_provider_by_worker": [
+        {"worker": RARE_WORKER},
+        {"worker": "T-12"},
+        {"worker": "nobody"},
+        {"worker": "T-12", "service_from": 400, "service_to": 380},
+        {"worker": "T-12", "service_to": 800},
+        {"worker": "T-12", "programme": "rare"},
+        {"worker": "T-12", "organiser": "bench-3", "entered_from": 400, "entered_to": 380},
+        {"worker": "T-12", "state": "captured", "service_from": 900},
+    ],
+    "entries_taken_back": [
+        {"state": "reversed"},
+        {"state": "reversed", "programme": "rare"},
+        {"state": "reversed", "worker": "T-12"},
+        {"state": "reversed", "entered_from": 400, "entered_to": 380},
+        {"state": "partly_reversed"},
+    ],
+    "entries_taken_back_by_day": [
+        {"state": "reversed", "service_from": 400, "service_to": 380},
+        {"state": "reversed", "service_to": 800, "organiser": "bench-3"},
+        {"state": "partly_reversed", "service_from": 900},
+    ],
+    "settled_entries_by_entry": [{"state": "settled"}, {"state": "settled", "service_from": 400}],
     "disputes_open_of_provider": [{"state": "disputed"}],
     "codes_by_last_four": [{"last_four": "0042"}, {"last_four": "9999"}],
     "decisions_ref_unique": [{"decision_ref": "B-42"}, {"decision_ref": "none"}],
 }
-PAGE_BLOCKS_MAX = 5_000
+PAGE_BLOCKS_MAX = 6_000
 """What 51 lines may read, of each of 21 programmes first, with all that is told of them; the tables have some more."""
 
 
@@ -327,10 +367,17 @@ async def test_every_filter_goes_through_its_index_and_reads_little(pool: Pool) 
     await fill(pool, vouchers=10_000, debits=60_000)
     async with pool.acquire() as conn:
         await conn.execute(
-            "INSERT INTO disputes (organiser_id, entry_id, provider_id, raised_by)"
-            " SELECT organiser_id, entry_id, provider_id, 'family' FROM entries WHERE kind = 'debit' LIMIT 2000"
+            "INSERT INTO disputes (organiser_id, entry_id, provider_id, raised_by, resolved_at, resolved_by,"
+            " resolution)"
+            " SELECT organiser_id, entry_id, provider_id, 'family', d.*"
+            " FROM (SELECT *, row_number() OVER () AS n FROM entries WHERE kind = 'debit' LIMIT 4000) e"
+            " LEFT JOIN LATERAL (SELECT now(), 'x', 'x' WHERE e.n % 10 > 0) d ON true"
         )
-        await conn.execute("ANALYZE disputes")
+        await conn.execute(
+            "INSERT INTO settled_entries (organiser_id, entry_id)"
+            " SELECT organiser_id, entry_id FROM entries WHERE kind = 'debit' ORDER BY entry_id LIMIT 5000"
+        )
+        await conn.execute("ANALYZE disputes; ANALYZE settled_entries")
     today = datetime.now(UTC).date()
     for index, asked_by in LEADS.items():
         for asked in asked_by:

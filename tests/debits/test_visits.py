@@ -300,10 +300,16 @@ async def test_a_debit_is_taken_back_in_parts_and_the_cents_come_to_the_whole(he
     assert (await (await take_back("a", amount=45)).json())["left"] == 120
     assert await refused(await take_back("b", amount=20)) == "amount_not_in_steps"
     assert await refused(await take_back("c", amount=135)) == "reversal_above_debit"
-    listed = (await (await here.call(PROVIDER, "GET", "/v1/debits")).json())["debits"]
-    assert listed[0]["state"] == "partly_reversed"
+
+    async def listed(state: str) -> list[str]:
+        answer = await here.call(PROVIDER, "GET", f"/v1/debits?state={state}")
+        return [each["debit_id"] for each in (await answer.json())["debits"]]
+
+    assert (await listed("partly_reversed"), await listed("reversed")) == ([debit["debit_id"]], [])
     assert (await (await take_back("d", amount=15)).json())["left"] == 105
+    assert (await listed("partly_reversed"), await listed("reversed")) == ([debit["debit_id"]], [])
     assert (await (await take_back("e")).json())["left"] == 0
+    assert (await listed("partly_reversed"), await listed("reversed")) == ([], [debit["debit_id"]])
     assert await refused(await take_back("f")) == "already_reversed"
     sums = await here.resources.pool.fetchrow(
         "SELECT sum(amount), sum(pays_cents), sum(own_cents), sum(minutes), sum(visits) FROM entries"
