@@ -140,25 +140,38 @@ def _bring_into_memory(stride: int) -> Callable[[Connection], Awaitable[None]]:
 
 
 def questions() -> Mapping[str, HistoryFilter]:
-    """Every filter: what is common, what is rare, and what nobody has."""
+    """Every filter: what is common, what is rare, and what nobody has; and the pairs that had been slow."""
     today = datetime.now(UTC).date()
+    long_ago = today - timedelta(600)
+    served = {"service_from": long_ago, "service_to": today - timedelta(570)}
+    entered = {"entered_from": long_ago, "entered_to": today - timedelta(570)}
+    worker = {"worker": "T-12"}
     asked: dict[str, dict[str, Any]] = {
         "nothing": {},
-        "days of service": {"service_from": today - timedelta(600), "service_to": today - timedelta(570)},
-        "days of entry": {"entered_from": today - timedelta(600), "entered_to": today - timedelta(570)},
+        "days of service": served,
+        "days of entry": entered,
         "a programme": {"programme": "ruled"},
         "a rare programme": {"programme": "rare"},
         "an organiser": {"organiser": "bench-3"},
-        "a worker": {"worker": "T-12"},
+        "a worker": worker,
         "a rare worker": {"worker": RARE_WORKER},
         "no worker": {"worker": "nobody"},
         "captured": {"state": "captured"},
         "reversed": {"state": "reversed"},
+        "partly reversed": {"state": "partly_reversed"},
         "disputed": {"state": "disputed"},
+        "settled": {"state": "settled"},
         "the last four": {"last_four": "0042"},
         "a decision": {"decision_ref": "B-42"},
-        "days of service and a programme": {"programme": "ruled", "service_from": today - timedelta(600)},
-        "days of service and captured": {"state": "captured", "service_from": today - timedelta(600)},
+        "days of service and a programme": {"programme": "ruled", "service_from": long_ago},
+        "days of service and a worker": served | worker,
+        "days of service and captured": {"state": "captured", "service_from": long_ago},
+        "days of service and reversed": served | {"state": "reversed"},
+        "days of service and of entry": {"service_from": long_ago - timedelta(300)} | entered,
+        "days of entry and a programme": entered | {"programme": "ruled"},
+        "days of entry and a decision": entered | {"decision_ref": "B-42"},
+        "a worker and a rare programme": worker | {"programme": "rare"},
+        "a worker and reversed": worker | {"state": "reversed"},
     }
     return {name: HistoryFilter(**filters) for name, filters in asked.items()}
 
