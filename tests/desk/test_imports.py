@@ -9,7 +9,7 @@ from aiohttp import FormData
 
 from service.db import transaction
 from service.imports.model import FILE_MAX_BYTES
-from tests.browsers import HTML, Browser, sign_in_as
+from tests.browsers import HTML, Browser, csrf_of, sign_in_as
 from tests.debits.pages.desks import words_in
 from tests.desk.files import HEADER, line, upload, work
 from tests.installations import COUNTY, PUBLIC_URL, TOWN, Installation
@@ -122,6 +122,20 @@ async def test_a_file_can_be_discarded_and_stopped_and_not_granted_after_it(here
     async with here.resources.pool.acquire() as conn:
         assert await conn.fetchval("SELECT count(*) FROM vouchers") == 0
     assert (await browser.get(f"{other}/rejected.csv")).status == 409
+
+
+async def test_a_second_tap_on_grant_these_leads_to_the_same_page(here: Installation) -> None:
+    browser = await sign_in_as(here, "caseworker")
+    _, page = await upload(browser, HEADER + line("I-1"))
+    form = {"csrf": await csrf_of(await browser.get(page))}
+    for _ in range(2):
+        answer = await browser.post(f"{page}/grant", form)
+        assert (answer.status, answer.headers["Location"]) == (303, page)
+    await work(here)
+    again = await browser.post(f"{page}/grant", form)
+    assert (again.status, again.headers["Location"]) == (303, page)
+    async with here.resources.pool.acquire() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM messages") == 1
 
 
 async def test_another_organisers_file_is_not_there(here: Installation) -> None:

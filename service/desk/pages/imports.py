@@ -125,17 +125,22 @@ async def show_part(call: PageCall) -> PageReply:
 
 
 async def grant(call: PageCall) -> PageReply:
-    """Let the worker grant it: at once, or when the quiet hours have ended."""
+    """Let the worker grant it: at once, or when the quiet hours have ended. A second tap leads to the same page."""
     import_id = call.path_id("import_id", ImportUnknown)
-    async with transaction(call.resources.pool) as conn:
-        await operations.grant(
-            conn,
-            organiser_id=call.visitor.owner_id,
-            import_id=import_id,
-            actor=call.visitor.actor,
-            at_once=call.form_as(GrantForm).at_once is not None,
-            quiet=call.resources.settings.quiet_hours,
-        )
+    try:
+        async with transaction(call.resources.pool) as conn:
+            await operations.grant(
+                conn,
+                organiser_id=call.visitor.owner_id,
+                import_id=import_id,
+                actor=call.visitor.actor,
+                at_once=call.form_as(GrantForm).at_once is not None,
+                quiet=call.resources.settings.quiet_hours,
+            )
+    except ImportNotWaiting:
+        async with autocommit(call.resources.pool) as conn:
+            if (await _find(call, conn)).state not in (ImportState.GRANTING, ImportState.DONE):
+                raise
     call.resources.wakeups.wake_import(import_id)
     return await redirect(call, f"/desk/import/{import_id}")
 
