@@ -27,7 +27,7 @@ def plan(name: str, *, seconds: float | None, quick: bool) -> Callable[[Stage], 
     """The measurement `name`, ready to be taken on a stage. `quick` shows that it works, not what it reaches."""
     match name:
         case "debits":
-            small = debits.Plan(vouchers=50, connections=(8,), rounds=1, seconds=seconds or 0.3)
+            small = debits.Plan(vouchers=50, connections=(8,), rounds=1, seconds=seconds or 1.0)
             return lambda stage: debits.measure(stage, small if quick else debits.Plan(seconds=seconds or 8.0))
         case "rules":
             brief_rules = rules.Plan(vouchers=200, debits=400, rounds=1, seconds=seconds or 1.0)

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-PATIENCE_S = 45.0
+PATIENCE_S = 90.0
 PAUSE_S = 0.25
 POLL_S = 0.02
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 20.0
 
 Json = Mapping[str, Any]
 T = TypeVar("T")

@@ -34,7 +34,8 @@ from service.sandbox.supervisor import PythonProcess, Supervisor
 from service.sandbox.valkey import start_valkey
 from service.settings import parse_keyring
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
+ANSWER_TIMEOUT_S = 30.0
 LOG_LINES_SHOWN = 15
 OURS = ("web", "worker")
 SENDER = "+358457300100"  # families can answer to a number; an alphanumeric sender is one-way
@@ -287,7 +288,7 @@ async def _pages(world: World) -> tuple[str, str]:
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
-    async with session.get(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+    async with session.get(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)) as answer:
         return answer.status != 404
 
 

@@ -25,7 +25,9 @@ from service.settings import KEY_BYTES
 # Below 32768, where the kernel begins to take ports for outgoing connections: while the web process is down for a
 # second, the worker's next connection to the database could otherwise take the very port it has to come back on.
 PORTS_FROM, PORTS_TO = 20_000, 32_000
-PORT_TRIES = 200
+# Each session begins to look at a place of its own, by the number of its process: between the choice and the moment in
+# which a process listens there are seconds, and two sessions that start together must not choose the same.
+PORTS_EACH = 16
 
 
 class NoPort(Exception):
@@ -83,7 +85,7 @@ class Home:
             known["web"] = web
         chosen: dict[str, int] = {}
         for each in fields(Ports):
-            chosen[each.name] = _choose_port(known.get(each.name), taken=set(chosen.values()))
+            chosen[each.name] = choose_port(known.get(each.name), taken=set(chosen.values()))
         write_private(path, json.dumps(chosen))
         return Ports(**chosen)
 
@@ -162,11 +164,13 @@ def write_private(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-def _choose_port(known: int | None, *, taken: set[int]) -> int:
+def choose_port(known: int | None, *, taken: set[int]) -> int:
+    """A port where a server of this session may listen: `known` if it is free, else one that is. Raises NoPort."""
     if known is not None and known not in taken and is_free(known):
         return known
-    for _ in range(PORT_TRIES):
-        port = PORTS_FROM + secrets.randbelow(PORTS_TO - PORTS_FROM)
+    count = PORTS_TO - PORTS_FROM
+    for place in range(count):
+        port = PORTS_FROM + (os.getpid() * PORTS_EACH + place) % count
         if port not in taken and is_free(port):
             return port
     raise NoPort(f"no free port between {PORTS_FROM} and {PORTS_TO}")

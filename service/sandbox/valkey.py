@@ -28,7 +28,7 @@ from service.sandbox.processes import (
     ticks,
 )
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 DATABASES = 256  # numbered logical databases: each process of a parallel test run has its own
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,15 @@ from service.db import connect, migrate
 from service.sandbox import supervisor as supervising
 from service.sandbox.client import World
 from service.sandbox.demo import _environment
-from service.sandbox.home import Home, Ports
+from service.sandbox.home import Home, Ports, choose_port
 from service.sandbox.postgres import start_postgres
-from service.sandbox.processes import ServerStartError, free_port
+from service.sandbox.processes import ServerStartError
 from service.sandbox.sample import load_keys, load_sample
 from service.sandbox.supervisor import PythonProcess, Running, Supervisor
 from service.sandbox.valkey import start_valkey
 from tests.chaos import pace
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 LOOK_EVERY_S = 0.05
 
 
@@ -97,7 +98,8 @@ class Stack:
 
     def worker_port(self, name: str) -> int:
         if name not in self._worker_ports:
-            self._worker_ports[name] = free_port()
+            taken = {*astuple(self._ports), *self._worker_ports.values()}
+            self._worker_ports[name] = choose_port(None, taken=taken)
         return self._worker_ports[name]
 
     def kill(self, name: str) -> None:
