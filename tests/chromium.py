@@ -4,6 +4,9 @@ Starting a browser costs seconds of processor time, a window of it (a context, w
 any other) a fraction of one. A module whose tests need a browser says `pytestmark = [*IN_CHROMIUM, pytest.mark.slow]`:
 they are skipped where there is none, and not in `make test`, where one journey is enough. It lives on the loop of the
 whole run, as all tests do.
+
+A test opens its windows with `open_context`. What a page shows it asks with `expect`, and also waits with it for the
+next page before it looks at that page's address or layout: a click returns before what it leads to is there.
 """
 
 from __future__ import annotations
@@ -13,10 +16,10 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright, expect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
@@ -28,6 +31,9 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+PATIENCE_MS = 90_000
+"""For whatever a page is waited for: on a machine that does much else, seconds are no sign that it will not come."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def find_chromium() -> str | None:
@@ -62,7 +68,16 @@ _shared: list[_Shared] = []  # one, while the fixture `chromium` is in use
 
 
 async def launch(playwright: Playwright, arguments: Sequence[str] = ()) -> Browser:
-    return await playwright.chromium.launch(executable_path=find_chromium(), args=[*ARGUMENTS, *arguments])
+    return await playwright.chromium.launch(
+        executable_path=find_chromium(), args=[*ARGUMENTS, *arguments], timeout=PATIENCE_MS
+    )
+
+
+async def open_context(browser: Browser, **options: Any) -> BrowserContext:
+    """Windows that share their cookies with each other and with nobody else; the caller closes them."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
+    return context
 
 
 @asynccontextmanager

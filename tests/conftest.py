@@ -60,6 +60,9 @@ LONGEST = (
     "tests/debits/",
 )
 
+# A time-out ends what hangs and judges nothing: a journey of seconds may take minutes on a machine that does much else.
+SLOW_TIMEOUT_S = 600
+
 for name in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(name, None)
 
@@ -198,6 +201,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "servers" in getattr(item, "fixturenames", ()):
             item.add_marker("db")
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
 
     def place(item: pytest.Item) -> tuple[int, Path]:
         rank = next((at for at, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))

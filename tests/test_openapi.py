@@ -40,6 +40,7 @@ CHECKS: list[CheckFunction] = [
     response_schema_conformance,
 ]
 VOUCHERS = 12
+ANSWER_TIMEOUT_S = 120  # how soon an answer comes is not asked here
 MOST_USED = ("/v1/decisions", "/v1/validate", "/v1/debits", "/v1/holds")
 
 
@@ -140,7 +141,7 @@ class Stranger:
             owner = PROVIDER if for_providers else COUNTY
         if chance.random() < 0.97:  # or whatever was made up as a key
             case.headers["Authorization"] = f"Bearer {self.keys[owner]}"
-        answer = case.call(base_url=self.base_url, session=self.session)
+        answer = case.call(base_url=self.base_url, session=self.session, timeout=ANSWER_TIMEOUT_S)
         self.statuses[answer.status_code] += 1
         self.answered[f"{case.method} {case.path} {answer.status_code}"] += 1
         case.validate_response(answer, checks=CHECKS)

@@ -125,9 +125,10 @@ async def _judge_family(callers: Callers, family: Family, evidence: Evidence, ve
     verdict.to_person += sum(message["state"] == "escalated" for message in messages)
     if family.phone:
         texts = evidence.texts.get(family.phone, ())
-        _judge_texts([message for message in messages if message["channel"] == "sms"], texts, elsewhere, verdict)
+        by_text = [message for message in messages if message["channel"] == "sms"]
+        _judge_texts(by_text, texts, elsewhere, verdict)
         verdict.violations += wrong_receipts(family, texts)
-        verdict.violations += wrong_after_stop(family, texts)
+        verdict.violations += wrong_after_stop(family, by_text)
     by_mail = [message for message in messages if message["channel"] == "email"]
     _judge_mails(by_mail, evidence.mails.get(family.email or "", ()), verdict)
     _judge_money(family, voucher.json, evidence, verdict)
@@ -233,6 +234,6 @@ def _debits_nobody_knows(ledger: Ledger, evidence: Evidence) -> list[str]:
         for charge in family.charges
         if charge.is_debit and charge.status == 201
     }
-    # Whoever got no answer within a minute is a violation already; its debit may be there.
+    # Whoever got no answer in time is a violation already; its debit may be there.
     unknown = len(evidence.history.keys() - known)
     return [f"{unknown} debits were charged that nobody was told of"] if unknown else []

@@ -15,9 +15,11 @@ from service.channels.operations import upkeep
 from service.workers import retry
 
 SETTINGS = {
-    "GATEWAY_TIMEOUT_S": "1",
-    "LEASE_S": "4.5",  # the gateway's time-out, the dispatcher's grace of 2 s, and time to begin
-    "UNKNOWN_WAIT_S": "2",
+    # Not so short that a machine which does much else makes a fault of its own: a mail whose outcome was unknown twice
+    # is for a person, and a worker has to write down what it was answered before another one may send it again.
+    "GATEWAY_TIMEOUT_S": "3",
+    "LEASE_S": "6.5",  # the gateway's time-out, the dispatcher's grace of 2 s, and time to begin
+    "UNKNOWN_WAIT_S": "5",
     "LOOKUP_INTERVAL_S": "1",
     "POLL_INTERVAL_S": "0.3",
     "QUIET_FROM": "0",  # none: nothing would settle before the morning

@@ -13,7 +13,7 @@ from service.vouchers.decisions import helsinki_day
 from tests.browsers import sign_in_as
 from tests.chromium import IN_CHROMIUM
 from tests.debits.pages.desks import today
-from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve
+from tests.debits.pages.windows import DESKTOP, PHONE, open_window, serve, tap_twice
 from tests.installations import Installation
 
 pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
@@ -66,10 +66,10 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
             heading = page.get_by_role("heading", level=1)
             await expect(heading).to_have_text("The code is on its way")
             await move(here, "accepted")
-            await expect(page.get_by_text("was handed over on")).to_be_visible(timeout=5000)
+            await expect(page.get_by_text("was handed over on")).to_be_visible()
             await picture(page, f"delivery-{width}")
             await move(here, "delivered")
-            await expect(heading).to_have_text("The code has arrived", timeout=5000)
+            await expect(heading).to_have_text("The code has arrived")
             await expect(page.get_by_role("link", name="Refresh")).to_have_count(0)
             await page.get_by_role("link", name="Open the voucher").click()
             await expect(heading).to_have_text("Voucher KH-1")
@@ -81,6 +81,7 @@ async def test_a_decision_arrives_while_the_caseworker_looks_on(
             await page.reload()
             await picture(page, f"voucher-{width}")
             await page.get_by_role("link", name="Cancel the voucher").click()
+            await expect(heading).to_have_text("Cancel the voucher")
             await picture(page, f"cancel-{width}")
             await fill_in(page, "KH-2")
             await expect(page.get_by_role("alert")).to_contain_text("already has 1 voucher")
@@ -98,9 +99,9 @@ async def test_a_decision_needs_no_script(database_url: str, redis_url: str) -> 
             await page.get_by_role("button", name="Correct").click()
             await expect(page.get_by_label("Decision reference")).to_have_value("KH-1")
             await page.get_by_role("button", name="See the text").click()
-            await page.get_by_role("button", name="Grant and send").dblclick()
+            await tap_twice(page.get_by_role("button", name="Grant and send"), "**/desk/decisions")
             await expect(page.get_by_role("heading", level=1)).to_have_text("The code is on its way")
             await move(here, "delivered")
-            await expect(page.get_by_role("heading", level=1)).to_have_text("The code has arrived", timeout=10_000)
+            await expect(page.get_by_role("heading", level=1)).to_have_text("The code has arrived")
         async with here.resources.pool.acquire() as conn:
             assert await conn.fetchval("SELECT count(*) FROM vouchers") == 1

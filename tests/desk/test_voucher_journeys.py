@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -47,7 +48,7 @@ async def test_everything_that_can_be_done_to_a_voucher_is_done(
             await page.get_by_label("Find a voucher").fill("040 123 4567")
             await page.get_by_role("button", name="Search").click()
             await page.get_by_role("table").get_by_role("link").first.click()
-            assert page.url.endswith(made["voucher_id"])
+            await expect(page).to_have_url(re.compile(f"{made['voucher_id']}$"))
             await do(page, "Send again", "The code is being sent again.")
             await page.goto(f"/desk/vouchers/{made['voucher_id']}")
             await do(page, "New code", "A new code is being sent.")

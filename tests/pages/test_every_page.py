@@ -40,7 +40,7 @@ async def walk(database_url: str, redis_url: str, look: Look, visits: Sequence[V
 
 @in_chromium
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_the_most_used_pages_are_right_on_a_phone(database_url: str, redis_url: str) -> None:
     visits = [visit for visit in VISITS if visit.name in MOST_USED]
     assert len(visits) == len(MOST_USED)
@@ -50,7 +50,7 @@ async def test_the_most_used_pages_are_right_on_a_phone(database_url: str, redis
 
 @in_chromium
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     "look",
     [

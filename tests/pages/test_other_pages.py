@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser
 
 from service.sandbox.logins import LOGINS_NAME, DemoLogin, logins_as_text
-from tests.chromium import IN_CHROMIUM, open_chromium
+from tests.chromium import IN_CHROMIUM, open_chromium, open_context
 from tests.installations import install, settings_for
 from tests.pages.walk import AXE, judge
 from tests.sandbox.desk import Sandbox, running_sandbox
@@ -32,8 +32,8 @@ HTML = '<!doctype html><html lang="fi"><head><title>Hei</title></head><body><mai
 async def faults_at(browser: Browser, addresses: dict[str, str], *, width: int, scheme: Scheme) -> list[str]:
     """`addresses` by the title that the page is to have."""
     # The policy of these pages lets no script run, not even the judge's.
-    context = await browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en-GB", bypass_csp=True
+    context = await open_context(
+        browser, viewport={"width": width, "height": 800}, color_scheme=scheme, locale="en-GB", bypass_csp=True
     )
     page, faults = await context.new_page(), []
     for title, address in addresses.items():

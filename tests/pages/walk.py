@@ -17,6 +17,7 @@ from typing import Any, Literal
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page
 
 from service.web.pages.assets import THIRD_PARTY
+from tests.chromium import open_context
 from tests.pages.table import Visit
 from tests.pages.world import World
 
@@ -25,7 +26,6 @@ AXE = THIRD_PARTY / "axe-core" / "axe.min.js"
 # Everything that WCAG 2.2 asks at A and AA, as far as a program can judge it, and what axe-core advises besides.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"]
 JUDGE = f"axe.run(document, {{runOnly: {json.dumps(TAGS)}, resultTypes: ['violations']}})"
-TIMEOUT_MS = 15_000
 WEIGHT_MAX = 100_000  # bytes transferred for a page with all it needs, nothing of it known yet
 TOO_WIDE = """[...document.querySelectorAll("main *, header *, footer *")]
     .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".hidden, thead"))
@@ -140,7 +140,8 @@ class Walk:
     async def _open(self, who: str | None) -> tuple[BrowserContext, Page, CDPSession]:
         look = self.look
         passwords = {"support": self.world.support_key, "stranger": "stl_live_none"}
-        context = await self.browser.new_context(
+        context = await open_context(
+            self.browser,
             viewport={"width": look.width, "height": 800},
             locale={"fi": "fi-FI", "sv": "sv-FI", "en": "en-GB"}[look.language],
             color_scheme=look.scheme,
@@ -152,7 +153,6 @@ class Walk:
         if who is not None and who not in passwords:
             cookie = await self.world.cookie(who, look.language)
             await context.add_cookies([{"name": "session", "value": cookie, "url": self.world.home}])
-        context.set_default_timeout(TIMEOUT_MS)
         page = await context.new_page()
         page.on("console", lambda message: self._hear(message.type, message.text))
         page.on("pageerror", lambda error: self.said.append(str(error)))

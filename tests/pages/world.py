@@ -91,7 +91,8 @@ async def _families(world: World) -> None:
         "reached": {"beneficiary": {"email": "perhe@posti.example", "language": "sv", "initials": "A.H."}},
     }
     for name, changes in known.items():
-        made = await world.here.decide(decision_ref=f"KH-{name}", **changes)
+        # From the day of the visits on, also if midnight has just passed.
+        made = await world.here.decide(decision_ref=f"KH-{name}", valid_from=world.known["today"], **changes)
         world.known[name] = made["voucher_id"]
         world.known["code" if name == "voucher" else f"{name}_code"] = await world.here.code_of(made["voucher_id"])
 

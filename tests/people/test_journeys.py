@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import pyotp
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page, expect
 
 from service.db import transaction
 from service.people.operations import links
 from service.sandbox.sample import COUNTY
 from tests.browsers import sign_in_as
-from tests.chromium import IN_CHROMIUM
-from tests.installations import Installation, install, settings_for, take_port
+from tests.chromium import IN_CHROMIUM, open_chromium, open_context
+from tests.debits.pages.windows import serve
+from tests.installations import Installation
 
 PASSWORD = "neljä sanaa riittää hyvin"
 PICTURES = os.environ.get("SETELI_PICTURES")
@@ -27,13 +26,12 @@ SIZES = {"phone": (360, 740), "desktop": (1200, 900)}
 pytestmark = [*IN_CHROMIUM, pytest.mark.slow]
 
 
-@asynccontextmanager
-async def running(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
-    """Over plain HTTP at `localhost`, as the demo runs: passkeys work there, and are bound to that name."""
-    listener, port = take_port()
-    settings = settings_for(database_url, redis_url, public_url=f"http://localhost:{port}")
-    async with install(settings, listener=listener) as installation:
-        yield installation
+HOST = "localhost"  # as the demo runs: over plain HTTP, passkeys work at that name alone, and are bound to it
+
+
+async def arrive(page: Page, heading: str) -> None:
+    """Wait until the next page is there: a click returns before that."""
+    await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
 async def picture(page: Page, name: str) -> None:
@@ -77,13 +75,16 @@ async def wait_for_another_code(installation: Installation) -> None:
     ],
 )
 async def test_from_the_invitation_to_signing_out(
-    chromium: Browser, database_url: str, redis_url: str, size: str, has_scripts: bool
+    database_url: str, redis_url: str, size: str, has_scripts: bool
 ) -> None:
     name = f"{size}{'' if has_scripts else '-no-scripts'}"
     width, height = SIZES[size]
-    async with running(database_url, redis_url) as installation:
-        context = await chromium.new_context(
-            viewport={"width": width, "height": height}, locale="fi-FI", java_script_enabled=has_scripts
+    async with serve(database_url, redis_url, host=HOST) as installation, open_chromium() as chromium:
+        context = await open_context(
+            chromium,
+            viewport={"width": width, "height": height},
+            locale="fi-FI",
+            java_script_enabled=has_scripts,
         )
         page = await context.new_page()
         problems: list[str] = []
@@ -93,35 +94,44 @@ async def test_from_the_invitation_to_signing_out(
         await look(page, f"{name}-1-invitation")
         await page.fill("#password", "salasana1234")
         await page.click("main button")
+        await expect(page.get_by_role("alert")).to_have_count(1)
         await look(page, f"{name}-2-refused")
-        assert await page.locator("[role=alert]").count() == 1
         await page.fill("#password", PASSWORD)
         await page.click("main button")
+        await arrive(page, "Toisen vaiheen käyttöönotto")
         await page.click("summary:has-text('En voi')")
+        await expect(page.locator(".key")).to_be_visible()
         app = pyotp.TOTP((await page.inner_text(".key")).replace(" ", ""))
         await look(page, f"{name}-3-set-up")
         await page.fill("#code", app.now())
         await page.click("ol.steps button")
+        await arrive(page, "Varakoodisi")
         await look(page, f"{name}-4-recovery-codes")
         recovery_code = await page.locator("ul.codes li").first.inner_text()
         await page.click("a.main")
-        assert page.url.endswith("/desk")
+        await arrive(page, "Uusi päätös")
+        await expect(page).to_have_url(re.compile("/desk$"))
         await page.goto(f"{installation.resources.settings.public_url}/people")
         await look(page, f"{name}-5-people")
         await page.click("a.main")
+        await arrive(page, "Kutsu henkilö")
         await page.fill("#name", "Veli Virta")
         await page.fill("#email", "veli.virta@seteli.test")
         await look(page, f"{name}-6-invite")
         await page.click("main button")
+        await expect(page.get_by_role("status")).to_contain_text("Veli Virta")
         await look(page, f"{name}-7-invited")
         await page.click("td a:has-text('Veli Virta')")
+        await arrive(page, "Veli Virta")
         await look(page, f"{name}-8-person")
         await page.click("summary.who, .who summary")
         await look(page, f"{name}-9-menu")
         await page.click(".who-menu a")
+        await arrive(page, "Omat tiedot")
         await look(page, f"{name}-10-account")
         await page.click(".who summary")
         await page.click(".who-menu button")
+        await arrive(page, "Kirjaudu")
         await look(page, f"{name}-11-signed-out")
         await page.go_back()
         assert "/sign-in" in page.url, "the back button shows nothing of an ended session"
@@ -129,13 +139,15 @@ async def test_from_the_invitation_to_signing_out(
         await page.fill("#email", "aino.kaki.fi@seteli.test")
         await page.fill("#password", PASSWORD)
         await page.click("main button.main")
+        await arrive(page, "Toinen vaihe")
         await look(page, f"{name}-12-second-step")
         await wait_for_another_code(installation)
         await page.fill("#code", app.now())
         await page.click("main button.main")
-        assert page.url.endswith("/desk")
+        await arrive(page, "Uusi päätös")
+        await expect(page).to_have_url(re.compile("/desk$"))
         await page.click("footer button[lang=sv]")
-        assert await page.get_attribute("html", "lang") == "sv"
+        await expect(page.locator("html")).to_have_attribute("lang", "sv")
         await look(page, f"{name}-13-swedish")
         assert re.fullmatch(r"[A-Z0-9]{4}(-[A-Z0-9]{4}){3}", recovery_code)
         refused = [text for text in problems if "400" not in text]
@@ -147,12 +159,10 @@ async def _no_picture(page: Page, name: str) -> None:
     return None
 
 
-async def test_a_passkey_is_made_and_used_as_the_second_step(
-    chromium: Browser, database_url: str, redis_url: str
-) -> None:
-    async with running(database_url, redis_url) as installation:
+async def test_a_passkey_is_made_and_used_as_the_second_step(database_url: str, redis_url: str) -> None:
+    async with serve(database_url, redis_url, host=HOST) as installation, open_chromium() as chromium:
         home = installation.resources.settings.public_url
-        context = await chromium.new_context(viewport={"width": 360, "height": 740}, locale="en-GB")
+        context = await open_context(chromium, viewport={"width": 360, "height": 740}, locale="en-GB")
         page = await context.new_page()
         devices = await context.new_cdp_session(page)
         await devices.send("WebAuthn.enable")
@@ -163,34 +173,38 @@ async def test_a_passkey_is_made_and_used_as_the_second_step(
         await page.fill("#password", PASSWORD)
         await page.click("main button")
         await page.click("[data-passkey=make] button")
-        await page.wait_for_selector("ul.codes")
+        await arrive(page, "Your recovery codes")
         await page.click("a.main")
+        await arrive(page, "New decision")
         await page.goto(f"{home}/account")
         await picture(page, "phone-passkey-account")
-        assert "Passkey: Chrome" in await page.inner_text("main")
-        assert await page.locator("form[action$='/remove']").count() == 1
+        await expect(page.locator("main")).to_contain_text("Passkey: Chrome")
+        await expect(page.locator("form[action$='/remove']")).to_have_count(1)
         await page.click("form[action$='/remove'] button")
-        assert "only second step" in await page.inner_text("[role=alert]")
+        await expect(page.get_by_role("alert")).to_contain_text("only second step")
         await page.goto(f"{home}/account")
         await page.click(".who summary")
         await page.click(".who-menu button")
+        await arrive(page, "Sign in")
         await page.fill("#email", "aino.kaki.en@seteli.test")
         await page.fill("#password", PASSWORD)
         await page.click("main button.main")
+        await arrive(page, "Second step")
         await picture(page, "phone-passkey-second-step")
         await page.click("[data-passkey=use] button")
-        await page.wait_for_url("**/desk")
+        await arrive(page, "New decision")
+        await expect(page).to_have_url(re.compile("/desk$"))
         await context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_at_320_px_with_large_text_nothing_is_cut_off(
-    chromium: Browser, database_url: str, redis_url: str, scheme: Literal["light", "dark"]
+    database_url: str, redis_url: str, scheme: Literal["light", "dark"]
 ) -> None:
-    async with running(database_url, redis_url) as installation:
+    async with serve(database_url, redis_url, host=HOST) as installation, open_chromium() as chromium:
         home = installation.resources.settings.public_url
-        context = await chromium.new_context(
-            viewport={"width": 320, "height": 640}, locale="fi-FI", color_scheme=scheme
+        context = await open_context(
+            chromium, viewport={"width": 320, "height": 640}, locale="fi-FI", color_scheme=scheme
         )
         token = (await sign_in_as(installation, "organiser_admin", language="fi")).cookie
         assert token is not None
@@ -207,12 +221,10 @@ async def test_at_320_px_with_large_text_nothing_is_cut_off(
         await context.close()
 
 
-async def test_which_cookies_chromium_takes_over_plain_http(
-    chromium: Browser, database_url: str, redis_url: str
-) -> None:
+async def test_which_cookies_chromium_takes_over_plain_http(database_url: str, redis_url: str) -> None:
     """Why the name has no prefix there: the session's cookie has to work in every browser on the sandbox's machine."""
-    async with running(database_url, redis_url) as installation:
-        context = await chromium.new_context()
+    async with serve(database_url, redis_url, host=HOST) as installation, open_chromium() as chromium:
+        context = await open_context(chromium)
         page = await context.new_page()
         await page.goto(f"{installation.resources.settings.public_url}/sign-in")
         cookies = await context.cookies()
