@@ -321,8 +321,15 @@ LEADS = {
         {"service_from": 900, "programme": "rare"},
         {"service_to": 100, "organiser": "bench-3"},
         {"service_from": 400, "service_to": 380, "state": "captured"},
+        {"service_from": 900, "entered_from": 400, "entered_to": 400},
+        {"service_to": 800, "entered_from": 400, "entered_to": 380},
     ],
-    "entries_of_provider_by_programme": [{"programme": "rare"}, {"programme": "ruled"}, {"organiser": "bench-3"}],
+    "entries_of_provider_by_programme": [
+        {"programme": "rare"},
+        {"programme": "ruled"},
+        {"organiser": "bench-3"},
+        {"programme": "ruled", "entered_from": 400, "entered_to": 380},
+    ],
     "entries_of_provider_by_worker": [
         {"worker": RARE_WORKER},
         {"worker": "T-12"},
@@ -348,7 +355,11 @@ LEADS = {
     "settled_entries_by_entry": [{"state": "settled"}, {"state": "settled", "service_from": 400}],
     "disputes_open_of_provider": [{"state": "disputed"}],
     "codes_by_last_four": [{"last_four": "0042"}, {"last_four": "9999"}],
-    "decisions_ref_unique": [{"decision_ref": "B-42"}, {"decision_ref": "none"}],
+    "decisions_ref_unique": [
+        {"decision_ref": "B-42"},
+        {"decision_ref": "none"},
+        {"decision_ref": "B-42", "entered_from": 400, "entered_to": 400},
+    ],
 }
 PAGE_BLOCKS_MAX = 6_000
 """What 51 lines may read, of each of 21 programmes first, with all that is told of them; the tables have some more."""
@@ -356,6 +367,8 @@ PAGE_BLOCKS_MAX = 6_000
 
 async def plan_of(conn: Connection, asked: HistoryFilter) -> str:
     await queries.settle_for_reading(conn, timeout_ms=10_000)
+    if queries.choose_lead(asked) is queries.Lead.PROGRAMME:
+        await conn.execute(queries.READ_IN_ORDER)
     rows = await conn.fetch(
         "EXPLAIN (ANALYZE, BUFFERS) " + queries.PAGES[queries.choose_lead(asked), asked.order],
         *queries._arguments(PROVIDER, asked, None, 51),
