@@ -30,6 +30,13 @@ async def fill_in(page: Page, ref: str) -> None:
     await page.get_by_label("Client reference").fill(f"perhe-{ref}")
     await page.get_by_label("Initials").fill("M.V.")
     await page.get_by_role("button", name="See the text").click()
+    await seen_preview(page)
+
+
+async def seen_preview(page: Page) -> None:
+    """The preview is there with its script, which has a say in what the way back from the next page leads to."""
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Send this?")
+    await page.wait_for_load_state()
 
 
 async def move(here: Installation, state: str) -> None:
@@ -43,6 +50,7 @@ async def move(here: Installation, state: str) -> None:
 
 
 async def picture(page: Page, name: str) -> None:
+    await page.wait_for_load_state()  # with its styles
     if PICTURES:
         await page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
     too_wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -125,6 +125,7 @@ async def test_two_tabs_with_one_form_send_one_message(database_url: str, redis_
                 await page.get_by_role("button", name="New code").click()
             other = await opened.value
             await expect(other.get_by_role("status").first).to_contain_text("A new code is being sent.")
+            await page.bring_to_front()
             await page.evaluate("document.querySelector('main form').target = ''")
             await page.get_by_role("button", name="New code").click()
             await expect(page.get_by_role("status").first).to_contain_text("A new code is being sent.")

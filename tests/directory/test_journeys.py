@@ -17,6 +17,7 @@ SMALL = {"width": 320, "height": 640}
 
 
 async def picture(page: Page, name: str) -> None:
+    await page.wait_for_load_state()  # with its styles
     if PICTURES:
         await page.screenshot(path=Path(PICTURES) / f"directory-{name}.png", full_page=True)
     too_wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")

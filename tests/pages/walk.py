@@ -115,6 +115,7 @@ class Walk:
         return page
 
     async def _judge(self, page: Page, visit: Visit) -> list[str]:
+        await page.wait_for_load_state()
         faults = [f"said: {text}" for text in self.said]
         if await page.get_attribute("html", "lang") != self.look.language:
             faults.append("is in another language")

@@ -36,6 +36,7 @@ async def arrive(page: Page, heading: str) -> None:
 
 async def picture(page: Page, name: str) -> None:
     """Keep what is seen, where asked to; and never let a page be wider than its screen."""
+    await page.wait_for_load_state()  # with its styles
     width = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width <= 0, f"{name}: {width} px too wide"
     if PICTURES:

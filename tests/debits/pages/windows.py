@@ -67,6 +67,8 @@ async def tap_twice(button: Locator, address: str) -> None:
         await route.continue_()
 
     await button.page.context.route(address, hold_first_answer)
+    await button.wait_for()
+    await button.page.wait_for_load_state()  # from now on it stays where it is
     await button.scroll_into_view_if_needed()
     box = await button.bounding_box()
     assert box is not None
