@@ -123,6 +123,9 @@ class Town:
         at = clock(entered)
         entry_id = UUID(int=(int(at.timestamp() * 1000) << 80) | (uuid7().int & ((1 << 80) - 1)))
         programme = await self.conn.fetchval("SELECT programme FROM vouchers WHERE voucher_id = $1", voucher_id)
+        left = await self.conn.fetchval(
+            "SELECT sum(amount)::bigint + $2 FROM entries WHERE $1 IN (entry_id, reverses)", reverses, amount
+        )
         known = {"visits": 1 if amount > 0 else -1, "pays_cents": amount * 50, "own_cents": 0, **values}
         await self._insert(
             "entries",
@@ -136,6 +139,7 @@ class Town:
             amount=amount,
             service_date=on,
             reverses=reverses,
+            leaves=left,
             entered_at=at,
             **known,
         )
