@@ -148,13 +148,17 @@ async def load_months(pool: Pool, keys: Keys, day: date) -> None:
     async with transaction(pool) as conn:
         await load_neighbours(conn)
     for slug in (COUNTY, TOWN, *(slug for slug, _name, _phone in NEIGHBOURS)):
+        planned = plan_months(slug, day)
         async with transaction(pool) as conn:
-            await load_organiser(conn, keys, await find_organiser(conn, slug), day)
+            # What is worked out in between takes so long on a machine that does much else.
+            await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await load_organiser(conn, keys, await find_organiser(conn, slug), planned, day)
 
 
-async def load_organiser(conn: Connection, keys: Keys, organiser: Organiser, day: date) -> None:
+async def load_organiser(
+    conn: Connection, keys: Keys, organiser: Organiser, planned: Sequence[PlannedVoucher], day: date
+) -> None:
     """One organiser's months before `day`; nothing if they are there. Call it in a transaction."""
-    planned = plan_months(organiser.slug, day)
     programmes = {each.programme: each for each in await list_programmes(conn, organiser_slug=organiser.slug)}
     stored = await issue_vouchers(
         conn,

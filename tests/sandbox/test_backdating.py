@@ -31,9 +31,9 @@ async def test_an_organisers_months_add_up_have_been_sent_and_are_loaded_once(db
     await load_sample(db)
     await load_neighbours(db)
     town, day = await find_organiser(db, SHORE_TOWN), helsinki_day(datetime.now(UTC))
-    await load_organiser(db, KEYS, town, day)
-
     planned = plan_months(SHORE_TOWN, day)
+    await load_organiser(db, KEYS, town, planned, day)
+
     assert await db.fetch(UNBALANCED) == []
     entries = await db.fetchrow("SELECT count(*) FILTER (WHERE kind = 'debit'), sum(amount) FROM entries")
     assert tuple(entries) == (sum(len(each.visits) for each in planned), sum(each.used for each in planned))
@@ -50,5 +50,5 @@ async def test_an_organisers_months_add_up_have_been_sent_and_are_loaded_once(db
 
     before = await contents(db)
     await load_neighbours(db)
-    await load_organiser(db, KEYS, town, day)
+    await load_organiser(db, KEYS, town, planned, day)
     assert await contents(db) == before
