@@ -66,6 +66,24 @@ SLOW_TIMEOUT_S = 600
 for name in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(name, None)
 
+MEMORY = Path("/dev/shm")
+MEMORY_MIN = 4 * 1024**3
+
+
+def _has_room_in_memory() -> bool:
+    """Not where a container gives 64 MB, or where no script may run (postfix is given one)."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return False
+    about = os.statvfs(MEMORY)
+    return not about.f_flag & os.ST_NOEXEC and about.f_bavail * about.f_frsize >= MEMORY_MIN
+
+
+# The tests and their servers make and remove thousands of files: in memory this takes a tenth of the time of them all
+# less. Workers and what they start inherit it; whoever sets TMPDIR knows better.
+if "TMPDIR" not in os.environ and _has_room_in_memory():
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None
+
 # What is random is tried with fewer examples in `make test` than in `make proofs`, which asks for the second.
 settings.register_profile("quick", max_examples=25, deadline=None)
 settings.register_profile("proofs", max_examples=200, deadline=None)
