@@ -56,12 +56,12 @@ async def test_the_most_used_pages_are_right_on_a_phone(database_url: str, redis
     [
         Look("fi"),
         Look("fi", width=320, text=200),
-        Look("sv", width=1200),
+        pytest.param(Look("sv", width=1200), marks=pytest.mark.long),
         Look("en", width=1200, scheme="dark"),
-        Look("fi", width=360, scheme="dark", contrast="more"),
+        pytest.param(Look("fi", width=360, scheme="dark", contrast="more"), marks=pytest.mark.long),
         Look("sv", width=360, contrast="more"),
         Look("en", width=360, forced="active"),
-        Look("sv", width=320, scheme="dark", text=200),
+        pytest.param(Look("sv", width=320, scheme="dark", text=200), marks=pytest.mark.long),
     ],
     ids=lambda look: look.name,
 )
