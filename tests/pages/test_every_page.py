@@ -14,7 +14,7 @@ from tests.pages.table import NOT_LOOKED_AT, VISITS, Visit
 from tests.pages.walk import AXE, Look, Walk
 from tests.pages.world import furnished
 
-# Where people spend their days. `make proofs`, and with it CI, looks at all the others in every light.
+# Where people spend their days. `make proofs` looks at all the others in every light, CI in five of eight.
 MOST_USED = {
     "provider-code",
     "provider-visits-lookup_id-confirm",
