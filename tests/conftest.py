@@ -33,14 +33,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+from argon2 import PasswordHasher
 from hypothesis import settings
 from playwright.async_api import Browser
 
 from service.db import Connection, MigrationError, Pool, connect, migrate
 from service.errors import SeteliError
+from service.people import passwords
 from service.sandbox.postgres import Postgres, create_database, find_binaries, run_sql, start_postgres
 from service.sandbox.processes import FolderClaim, ServerStartError, claim_folder
 from service.sandbox.valkey import DATABASES, Valkey, start_valkey
+from service.staff import pins
 from tests.chromium import shared_chromium
 from tests.sessions import Sessions, open_sessions
 
@@ -65,6 +68,12 @@ SLOW_TIMEOUT_S = 600
 
 for name in ("DATABASE_URL", "REDIS_URL"):
     os.environ.pop(name, None)
+
+# Tests make objects by the thousand, few of them in circles: looking for those as often as Python does by itself takes
+# a twelfth of the time of all tests.
+GC_THRESHOLDS = (20_000, 50, 50)
+
+REAL_HASHERS = {module: module._HASHER for module in (passwords, pins)}
 
 MEMORY = Path("/dev/shm")
 MEMORY_MIN = 4 * 1024**3
@@ -239,6 +248,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
 
 
@@ -260,6 +270,22 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     is_parallel = bool(session.config.getoption("numprocesses", None))
     if is_parallel or any(item.get_closest_marker("db") for item in session.items):
         session.config.stash[RUN].start()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """A password or a PIN takes some 20 ms to check, on purpose: not in tests of other things."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in REAL_HASHERS:
+            patch.setattr(module, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the service keeps passwords and PINs, for a test of that."""
+    for module, hasher in REAL_HASHERS.items():
+        monkeypatch.setattr(module, "_HASHER", hasher)
 
 
 @pytest.fixture(scope="session")

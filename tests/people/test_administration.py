@@ -16,7 +16,7 @@ FORM = {"name": "Veli Virta", "email": "veli@seteli.test", "role": "worker", "la
 
 
 @pytest.fixture
-async def installation(database_url: str, redis_url: str, quick_passwords: None) -> AsyncIterator[Installation]:
+async def installation(database_url: str, redis_url: str) -> AsyncIterator[Installation]:
     async with install(settings_for(database_url, redis_url)) as installation:
         yield installation
 

@@ -57,6 +57,6 @@ def test_wrong_tries_wait_longer_and_longer_but_never_for_ever() -> None:
     assert max(delays) == 3600
 
 
-def test_an_address_that_nobody_has_costs_what_a_known_one_does() -> None:
+def test_an_address_that_nobody_has_costs_what_a_known_one_does(real_hashes: None) -> None:
     assert not passwords._HASHER.check_needs_rehash(passwords._NOBODYS), "write out one with today's parameters"
     assert passwords._HASHER.verify(passwords._NOBODYS, "nobody has this password")

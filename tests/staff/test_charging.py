@@ -12,13 +12,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from argon2 import PasswordHasher
 
 from service.channels.operations import inbound
 from service.db import Pool
 from service.money import Unit, format_amount
 from service.sandbox.sample import COUNTY, FAMILY_SERVICES, PROVIDERS, TOWN
-from service.staff import pins
 from service.staff.model import WRONG_MAX
 from service.staff.visits import is_weekday
 from tests.sandbox.desk import ACCOUNT, FAMILY
@@ -88,13 +86,7 @@ async def register(town: Town, *, phone: str = PHONE, owner: str = PROVIDER, **f
 
 
 @pytest.fixture
-def quick_pins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PIN takes some 20 ms to check, on purpose; test_workers.py looks at how they are really kept."""
-    monkeypatch.setattr(pins, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-
-
-@pytest.fixture
-async def town(pool: Pool, database_url: str, redis_url: str, tmp_path: Path, quick_pins: None) -> AsyncIterator[Town]:
+async def town(pool: Pool, database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Town]:
     async with running_town(database_url, redis_url, tmp_path) as town:
         yield town
 

@@ -130,7 +130,9 @@ async def test_a_new_pin_takes_the_place_of_the_old_one_and_there_is_no_lock_to_
     assert made["pin"] == renewed["pin"] or not await is_pin(keys, worker_id, sealed, made["pin"])
 
 
-async def test_a_pin_is_stored_as_argon2id_of_this_worker_alone_and_sealed(here: Installation) -> None:
+async def test_a_pin_is_stored_as_argon2id_of_this_worker_alone_and_sealed(
+    here: Installation, real_hashes: None
+) -> None:
     _, made = await call(here, "POST", "/v1/workers", ANNA)
     worker_id, keys = UUID(made["worker_id"]), here.resources.keys
     sealed = await here.resources.pool.fetchval("SELECT pin_sealed FROM workers")
