@@ -3,8 +3,6 @@
 # make chaos  everything breaks under load, and is judged from outside   (SECONDS=<n> of faults, after which a worker is
 #             killed at every await of a send, unless ARGS="--points none"; SEED=<n> to replay)
 # make mutants   shows that the judge of `make chaos` sees what goes wrong
-# Where bytecode may not be kept, each of the many processes compiles everything anew: seconds of a processor each time.
-unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 DATA ?= .data
 VENV := .venv
@@ -25,11 +23,15 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check chaos chaos-long mutants lock bench bench-growth clean prism proofs assets
 
-# The hashed locks are the only source of packages; uv itself comes from one, too.
+# The hashed locks are the only source of packages; uv itself comes from one, too, by the machine's pip where there is one
+# that can (to give the environment a pip of its own would take longer than all packages).
+MACHINES_PIP := $(PYTHON) -c 'import pip, sys; sys.exit(int(pip.__version__.split(".")[0]) < 23)' 2>/dev/null
+PIP_INSTALL := install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 $(READY): requirements-dev.lock requirements-uv.lock
 	@rm -f $(READY)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@if $(MACHINES_PIP); then $(PYTHON) -m pip --python $(BIN)/python $(PIP_INSTALL); \
+	  else $(BIN)/python -m ensurepip >/dev/null && $(BIN)/python -m pip $(PIP_INSTALL); fi
 	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes requirements-dev.lock
 	@touch $(READY)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import gc
 import json
 import math
@@ -33,6 +34,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+import typer.main
+import typer.testing
 from argon2 import PasswordHasher
 from hypothesis import settings
 from playwright.async_api import Browser
@@ -72,6 +75,9 @@ for name in ("DATABASE_URL", "REDIS_URL"):
 # Tests make objects by the thousand, few of them in circles: looking for those as often as Python does by itself takes
 # a twelfth of the time of all tests.
 GC_THRESHOLDS = (20_000, 50, 50)
+
+# Typer reads all of its commands' signatures anew for each command line that a test runs.
+typer.testing._get_command = functools.cache(typer.main.get_command)
 
 REAL_HASHERS = {module: module._HASHER for module in (passwords, pins)}
 
