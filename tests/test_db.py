@@ -199,6 +199,7 @@ async def test_a_pool_whose_connections_are_all_in_use_is_unavailable_after_a_wh
     await pool.close()
 
 
+@pytest.mark.slow  # `make test` kills PostgreSQL under the whole service in the demo's story
 async def test_a_pool_recovers_by_itself_when_a_killed_database_is_back(own_server: Postgres):
     pool = await open_pool(own_server.url(), size=4)
     async with transaction(pool) as first, transaction(pool) as second:

@@ -176,6 +176,7 @@ async def test_a_real_bounce_calls_a_person_and_suppresses_the_address(
     assert tuple(receipt) == ("bounced", "5.1.1", answer.reference)
 
 
+@pytest.mark.slow  # test_bounces.py tells the mail server to wait, in `make test`
 async def test_a_bounce_waits_in_postfix_while_the_database_is_down(
     postfix: Postfix, sender: Sender, database_url: str
 ) -> None:

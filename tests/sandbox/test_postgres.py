@@ -93,6 +93,7 @@ def test_a_server_starts_in_an_empty_folder_with_its_database_and_stops_twice_wi
         assert not server.is_running
 
 
+@pytest.mark.slow  # as the demo does in `make test`
 def test_a_second_start_continues_with_the_same_data(data):
     with start_postgres(data) as server:
         sql(server, "CREATE TABLE kept AS SELECT 42 AS answer")
