@@ -102,5 +102,5 @@ async def multiply_visits(conn: Connection, voucher_id: UUID, times: int) -> Non
             times,
         )
         # As the database does by itself within a minute. Until then it takes the tables to be as small as they were,
-        # and may choose a way that takes a minute for a page.
+        # and may choose a plan that is twenty times slower.
         await conn.execute(f"ANALYZE {table}")
